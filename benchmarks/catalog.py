@@ -1,0 +1,89 @@
+"""What a scenario is, and the goal that stands beside it.
+
+A scenario is data plus one body.  The data says how it is driven (`kind`), in which unit its figure is given and
+which direction is better; the body is the only code that touches a loop, so every loop runs the very same lines.
+
+Spellings: `api="own"` gives clearloop's own functions when the loop is clearloop's (`clearloop.gather`), asyncio's on
+every other loop; `api="asyncio"` gives asyncio's everywhere.  A peer therefore does the same in both, and the harness
+measures it once for the two rows when they share a body.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+THEMES = ("switching", "tasks", "callbacks", "timers", "locks", "offload", "echo", "web", "memory", "startup")
+
+STEPS = "steps"  # body(bench, n) does n operations: thousand operations per second of CPU time
+SERVER = "server"  # body(bench) -> address, under load from outside: microseconds of CPU time per request
+CLIENT = "client"  # body(bench, n) makes n requests to a server outside: microseconds of CPU time per request
+FIGURE = "figure"  # body(bench) -> the figure itself
+IDLE = "idle"  # body(bench) -> address; harness opens connections and leaves them: bytes of RSS per connection
+STARTUP = "startup"  # body(module, quick) -> a program's text that prints its own figure
+
+UNITS = {STEPS: "k/s", SERVER: "µs", CLIENT: "µs", FIGURE: "B", IDLE: "B", STARTUP: "ms"}
+
+
+@dataclass(frozen=True)
+class Goal:
+    """At least `factor` times the best peer's figure (`against="peer"`), or a cost of at most `factor` times the C
+    server's (`against="floor"`).  Factors against peers are advantages where more is better and cost ratios where
+    `cost` is true (memory: 0.75 of the peer's)."""
+
+    factor: float = 1.0
+    against: str = "peer"
+    cost: bool = False
+
+    def __str__(self) -> str:
+        whom = "floor" if self.against == "floor" else "peer"
+        sign = "≤" if self.cost or self.against == "floor" else "≥"
+        return f"{sign} {self.factor:g}× {whom}"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    kind: str
+    body: Callable[..., Any]
+    goal: Goal = Goal()
+    api: str = "own"
+    n: int = 20_000  # operations per batch, or items held
+    quick_n: int = 1_000
+    load: str = ""  # how the load client speaks: tcp, unix, udp, http
+    connections: int = 0
+    requires: tuple[str, ...] = ()  # modules beside the loop; where one is missing the row is skipped
+    eager: bool = False  # with an eager task factory
+    note: str = ""
+
+    @property
+    def unit(self) -> str:
+        return UNITS[self.kind]
+
+    @property
+    def more_is_better(self) -> bool:
+        return self.kind == STEPS
+
+    @property
+    def has_heap_states(self) -> bool:
+        return self.kind == SERVER
+
+    def measurement(self, loop: str) -> tuple[Any, ...]:
+        """What two rows must share for one measurement to serve both."""
+        api = self.api if loop == "clearloop" else ""
+        return (self.body, self.kind, api, self.n, self.load, self.connections, self.eager)
+
+
+def every_scenario() -> list[Scenario]:
+    return [scenario for theme in THEMES for scenario in importlib.import_module(f"scenarios.{theme}").SCENARIOS]
+
+
+def chosen(scenarios: list[Scenario], globs: list[str]) -> list[Scenario]:
+    """Those whose name matches one of the globs, whatever the case; a word without wildcards matches anywhere."""
+    if not globs:
+        return scenarios
+    patterns = [(glob if any(mark in glob for mark in "*?[") else f"*{glob}*").lower() for glob in globs]
+    return [s for s in scenarios if any(fnmatch.fnmatchcase(s.name.lower(), pattern) for pattern in patterns)]

@@ -1,0 +1,200 @@
+"""Drives one measurement: a fresh process for the loop under test, the load beside it, a bound on everything.
+
+A measurement gives an Outcome and never raises for what happens inside it: a loop that lacks a method, crashes or
+hangs is a fact for the table.  Every child is killed by its own process id when the measurement ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import catalog
+import loops
+import native
+from resident import resident
+
+WORKER = Path(__file__).resolve().parent / "worker.py"
+START_LIMIT = 30.0  # seconds until a server must listen
+MESSAGE = 1024  # bytes of an echo
+
+
+@dataclass(frozen=True)
+class Settings:
+    seconds: float
+    quick: bool
+
+    @property
+    def warm_up(self) -> float:
+        return min(0.3, self.seconds / 2)
+
+    @property
+    def limit(self) -> float:
+        """Seconds a measurement may take in all: the heaviest batch runs twice, on a busy machine."""
+        return 60 + 4 * self.seconds
+
+
+@dataclass(frozen=True)
+class Outcome:
+    figure: float | None = None
+    skip: str = ""
+    error: str = ""
+
+
+class Failed(Exception):
+    """The measurement has no figure; the text says why."""
+
+
+class Skipped(Exception):
+    """The measurement is not for this machine; the text says why."""
+
+
+def measure(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) -> Outcome:
+    drive = {
+        catalog.STEPS: _steps,
+        catalog.FIGURE: _steps,
+        catalog.CLIENT: _client,
+        catalog.SERVER: _server,
+        catalog.IDLE: _idle,
+        catalog.STARTUP: _startup,
+    }[scenario.kind]
+    try:
+        return Outcome(figure=drive(scenario, loop, heap, settings))
+    except Skipped as why:
+        return Outcome(skip=str(why))
+    except native.NoCompiler as why:
+        return Outcome(skip=str(why))
+    except (Failed, OSError) as why:
+        return Outcome(error=str(why) or type(why).__name__)
+
+
+def _order(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings, **more: Any) -> list[str]:
+    order = {
+        "scenario": scenario.name,
+        "loop": loop,
+        "heap": heap,
+        "seconds": settings.seconds,
+        "quick": settings.quick,
+        **more,
+    }
+    return [sys.executable, str(WORKER), json.dumps(order)]
+
+
+@contextlib.contextmanager
+def _running(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """The child, killed at the end; what it wrote to stderr is told when the measurement fails."""
+    with tempfile.TemporaryFile() as errors:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=loops.environment()
+        )
+        try:
+            yield child
+        except Failed as failure:
+            if child.poll() is None:
+                raise
+            errors.seek(0)
+            said = errors.read().decode(errors="replace").strip().splitlines()
+            raise Failed(f"{failure}{': ' + said[-1] if said else ''}") from None
+        finally:
+            child.kill()
+            child.wait()
+            assert child.stdout is not None
+            child.stdout.close()
+
+
+def _answer(child: subprocess.Popen[bytes], limit: float) -> dict[str, Any]:
+    """The child's JSON line."""
+    assert child.stdout is not None
+    end = time.monotonic() + limit
+    text = b""
+    while not text.endswith(b"\n"):
+        left = end - time.monotonic()
+        if left <= 0 or not select.select([child.stdout], [], [], left)[0]:
+            raise Failed(f"no answer within {limit:.0f} s")
+        piece = os.read(child.stdout.fileno(), 65536)
+        if not piece:
+            status = child.wait()
+            raise Failed(f"died of signal {-status}" if status < 0 else f"ended with status {status}")
+        text += piece
+    try:
+        answer: dict[str, Any] = json.loads(text.splitlines()[-1])
+    except ValueError:
+        raise Failed(f"an answer that is not one: {text[:100]!r}") from None
+    if "error" in answer:
+        raise Failed(answer["error"])
+    if "skip" in answer:
+        raise Skipped(answer["skip"])
+    return answer
+
+
+def _steps(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) -> float:
+    with _running(_order(scenario, loop, heap, settings)) as child:
+        return float(_answer(child, settings.limit)["figure"])
+
+
+def _client(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) -> float:
+    with _running([native.program("http")]) as server:
+        port = _answer(server, START_LIMIT)["port"]
+        with _running(_order(scenario, loop, heap, settings, port=port)) as child:
+            return float(_answer(child, settings.limit)["figure"])
+
+
+def _server(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) -> float:
+    load = native.program("load")
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "echo")
+        if loop != loops.FLOOR:
+            command = _order(scenario, loop, heap, settings, path=path)
+        elif scenario.load == "http":
+            command = [native.program("http")]
+        else:
+            command = [native.program("echo"), scenario.load, path]
+        with _running(command) as server:
+            port = _answer(server, START_LIMIT)["port"]
+            where = path if scenario.load == "unix" else str(port)
+            window = (str(settings.warm_up), str(settings.seconds))
+            order = [load, scenario.load, where, str(scenario.connections), str(MESSAGE), *window, str(server.pid)]
+            with _running(order) as client:
+                done = _answer(client, settings.limit)
+    if not done["requests"]:
+        raise Failed("not one request was answered")
+    return float(done["cpu_ns"] / done["requests"] / 1e3)
+
+
+def _idle(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) -> float:
+    count = scenario.quick_n if settings.quick else scenario.n
+    with _running(_order(scenario, loop, heap, settings)) as server, contextlib.ExitStack() as held:
+        port = _answer(server, START_LIMIT)["port"]
+
+        def connect(many: int) -> None:
+            for _ in range(many):
+                connection = held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+                connection.sendall(b"x")  # one exchange, so that all a connection ever needs has been made
+                if connection.recv(1) != b"x":
+                    raise Failed("the server hung up")
+
+        connect(count // 10)
+        before = resident(server.pid)
+        connect(count)
+        return (resident(server.pid) - before) / count
+
+
+def _startup(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) -> float:
+    command = [sys.executable, "-c", scenario.body(loop)]
+    done = subprocess.run(
+        command, env=loops.environment(), capture_output=True, text=True, timeout=START_LIMIT, check=False
+    )
+    if done.returncode:
+        raise Failed((done.stderr.strip().splitlines() or [f"ended with status {done.returncode}"])[-1])
+    return float(done.stdout)

@@ -1,0 +1,68 @@
+"""The loops that are compared: how each is made, which are installed, and the floor that is no loop at all."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+OURS = "clearloop"
+FLOOR = "floor"  # the C servers of floor/
+PEERS = ("asyncio", "uvloop", "rloop", "zuvloop", "zloop")
+ALL = (OURS, *PEERS)
+
+_PROBE = """
+import importlib, json, sys
+found = {}
+for name in sys.argv[1:]:
+    try:
+        module = importlib.import_module(name)
+        loop = module.new_event_loop()
+        loop.close()
+    except Exception as error:
+        found[name] = {"missing": f"{type(error).__name__}: {error}"}
+    else:
+        version = getattr(module, "__version__", "")
+        if not version:
+            from importlib import metadata
+            try:
+                version = metadata.version(name)
+            except metadata.PackageNotFoundError:
+                version = sys.version.split()[0]
+        found[name] = {"version": str(version)}
+print(json.dumps(found))
+"""
+
+
+def environment() -> dict[str, str]:
+    """The children's environment.  A checkout that was built in place is measured without being installed."""
+    env = dict(os.environ)
+    source = Path(__file__).resolve().parent.parent / "src"
+    if (source / OURS).is_dir():
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, (env.get("PYTHONPATH", ""), str(source))))
+    env.pop("PYTHONASYNCIODEBUG", None)
+    env.pop("PYTHONDEVMODE", None)
+    return env
+
+
+def installed(names: tuple[str, ...] | list[str]) -> dict[str, dict[str, str]]:
+    """For each name its version, or why it is missing; asked in another process, so that nothing is imported here."""
+    command = [sys.executable, "-c", _PROBE, *names]
+    answer = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+    try:
+        found: dict[str, dict[str, str]] = json.loads(answer.stdout.strip().splitlines()[-1])
+    except (ValueError, IndexError):  # one of them took the interpreter down: ask for each alone
+        if len(names) == 1:
+            return {names[0]: {"missing": f"the interpreter died with status {answer.returncode}"}}
+        found = {}
+        for name in names:
+            found.update(installed([name]))
+    return found
+
+
+def make(name: str) -> Any:
+    return importlib.import_module(name).new_event_loop()

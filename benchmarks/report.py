@@ -1,0 +1,163 @@
+"""Turns outcomes into the table: medians with their spread, ratios, and whether the goal beside each row is met."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+from dataclasses import dataclass, field
+from typing import Any
+
+import catalog
+import harness
+import loops
+
+MET, CLOSE, MISSED, UNKNOWN = "yes", "close", "**no**", "–"
+
+
+@dataclass(frozen=True)
+class Series:
+    """The figures of one loop on one row."""
+
+    figures: tuple[float, ...] = ()
+    remark: str = ""  # why there are none
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.figures)
+
+
+@dataclass
+class Row:
+    scenario: catalog.Scenario
+    heap: str
+    series: dict[str, Series] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        return f"{self.scenario.name} ({self.heap} heap)" if self.heap else self.scenario.name
+
+    def advantage(self, mine: float, theirs: float) -> float:
+        """How many times better: above 1 is better, whichever way the unit runs."""
+        better, worse = (mine, theirs) if self.scenario.more_is_better else (theirs, mine)
+        return better / worse if worse > 0 else float("inf")
+
+    def best_peer(self) -> str | None:
+        peers = [name for name in loops.PEERS if name in self.series and self.series[name].figures]
+        order = max if self.scenario.more_is_better else min
+        return order(peers, key=lambda name: self.series[name].median) if peers else None
+
+    def verdict(self) -> str:
+        """Whether our median reaches the goal; `close` when only our best round does."""
+        ours, goal = self.series.get(loops.OURS), self.scenario.goal
+        reference = loops.FLOOR if goal.against == "floor" else self.best_peer()
+        theirs = self.series.get(reference) if reference else None
+        if not ours or not ours.figures or not theirs or not theirs.figures:
+            return UNKNOWN
+        needed = 1 / goal.factor if goal.cost or goal.against == "floor" else goal.factor
+        best = (max if self.scenario.more_is_better else min)(ours.figures)
+        if self.advantage(ours.median, theirs.median) >= needed:
+            return MET
+        return CLOSE if self.advantage(best, theirs.median) >= needed else MISSED
+
+
+class Results:
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str], Row] = {}
+        self._failed: dict[tuple[str, str], str] = {}
+
+    def put(self, scenario: catalog.Scenario, heap: str, loop: str, outcomes: list[harness.Outcome]) -> None:
+        row = self.rows.setdefault((scenario.name, heap), Row(scenario, heap))
+        figures = tuple(outcome.figure for outcome in outcomes if outcome.figure is not None)
+        remarks = [outcome.error or outcome.skip for outcome in outcomes if outcome.figure is None]
+        row.series[loop] = Series(figures, remarks[0] if remarks else "")
+        if any(outcome.error for outcome in outcomes):
+            self._failed.setdefault((row.title, loop), remarks[0])
+
+    def failures(self, names: tuple[str, ...]) -> list[str]:
+        return [f"{title} on {loop}: {why}" for (title, loop), why in self._failed.items() if loop in names]
+
+
+def amount(value: float) -> str:
+    """Three significant digits, thousands with a thin gap."""
+    if value >= 100:
+        return f"{value:,.0f}".replace(",", " ")
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _cell(series: Series | None, notes: list[str], whose: str) -> str:
+    if series is None:
+        return ""
+    if not series.figures:
+        note = f"{whose}: {series.remark}"
+        if note not in notes:
+            notes.append(note)
+        return f"– [{notes.index(note) + 1}]"
+    text = amount(series.median)
+    if len(series.figures) > 1:
+        text += f" ({amount(min(series.figures))}–{amount(max(series.figures))})"
+    return text
+
+
+def _line(row: Row, names: list[str], notes: list[str]) -> list[str]:
+    ours, peer, floor = row.series.get(loops.OURS), row.best_peer(), row.series.get(loops.FLOOR)
+    has_ours = bool(ours and ours.figures)
+    ratio = f"{row.advantage(ours.median, row.series[peer].median):.2f}×" if has_ours and peer else ""
+    to_floor = ""
+    if floor and floor.figures:
+        whose = ours if has_ours else row.series.get(peer) if peer else None
+        to_floor = f"{whose.median / floor.median:.2f}×" if whose else ""
+        to_floor += "" if has_ours or not whose else " (peer)"
+    title = f"{row.title}: {row.scenario.note}" if row.scenario.note else row.title
+    columns = [title, row.scenario.unit]
+    if loops.OURS in names:
+        columns += [_cell(ours, notes, loops.OURS), ratio, str(row.scenario.goal), row.verdict()]
+    columns += [peer or "", to_floor]
+    columns += [_cell(row.series.get(name), notes, name) for name in names if name != loops.OURS]
+    return [*columns, _cell(floor, notes, "the C server")]
+
+
+def markdown(results: Results, names: list[str], versions: dict[str, str], rounds: int, seconds: float) -> str:
+    notes: list[str] = []
+    head = ["row", "unit"]
+    if loops.OURS in names:
+        head += [loops.OURS, "to best peer", "goal", "met"]
+    head += ["best peer", "cost to floor", *(name for name in names if name != loops.OURS), "floor (C)"]
+    lines = [_line(row, names, notes) for row in results.rows.values()]
+    table = [head, ["---"] + ["---:"] * (len(head) - 1), *lines]
+    verdicts = [row.verdict() for row in results.rows.values()]
+    text = [f"Python {platform.python_version()}, {machine()}; {rounds} × {seconds:g} s, medians (min–max)."]
+    text.append("Loops: " + ", ".join(f"{name} {versions[name]}" for name in names) + ".")
+    text += ["", *("| " + " | ".join(line) + " |" for line in table)]
+    if loops.OURS in names:
+        counts = {word: verdicts.count(word) for word in (MET, CLOSE, MISSED)}
+        text += ["", f"Goals met: {counts[MET]}, close: {counts[CLOSE]}, missed: {counts[MISSED]}."]
+    if notes:
+        text += ["", *(f"[{number}] {note}" for number, note in enumerate(notes, 1))]
+    return "\n".join(text)
+
+
+def machine() -> str:
+    return f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} CPUs"
+
+
+def plain(results: Results, versions: dict[str, str]) -> dict[str, Any]:
+    """Every figure, for programs."""
+    return {
+        "python": platform.python_version(),
+        "machine": machine(),
+        "loops": versions,
+        "rows": [
+            {
+                "name": row.scenario.name,
+                "heap": row.heap,
+                "unit": row.scenario.unit,
+                "goal": str(row.scenario.goal),
+                "met": row.verdict().strip("*"),
+                "best_peer": row.best_peer(),
+                "figures": {name: list(series.figures) for name, series in row.series.items()},
+                "remarks": {name: series.remark for name, series in row.series.items() if series.remark},
+            }
+            for row in results.rows.values()
+        ],
+    }

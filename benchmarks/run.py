@@ -1,0 +1,138 @@
+"""python benchmarks/run.py: the same scenarios on clearloop, asyncio and every peer that is installed.
+
+Rounds are interleaved (each round measures one row on all loops, one after the other, before the next round starts),
+so that a machine that gets slower for a minute does so for everyone.  How to read the table: benchmarks/README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import catalog
+import harness
+import loops
+import report
+
+HEAPS = ("fresh", "warmed")
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="benchmarks/run.py", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--loops", metavar="NAMES", help=f"comma-separated, of {', '.join(loops.ALL)} (all that are installed)"
+    )
+    parser.add_argument(
+        "--only",
+        metavar="GLOB",
+        action="append",
+        default=[],
+        help="rows whose name matches, or contains the word; may be given several times",
+    )
+    parser.add_argument("--rounds", metavar="N", type=_positive(int), help="measurements of each row and loop (5)")
+    parser.add_argument("--seconds", metavar="S", type=_positive(float), help="length of a measurement (1.0)")
+    parser.add_argument(
+        "--heap", choices=(*HEAPS, "both"), help="state of the allocator in rows of servers (both; --quick: fresh)"
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a smoke run: everything once and small, on clearloop and asyncio; its figures mean little",
+    )
+    parser.add_argument("--json", metavar="FILE", type=Path, help="every single figure, and the machine")
+    parser.add_argument("--markdown", metavar="FILE", type=Path, help="the table, which also goes to stdout")
+    parser.add_argument("--list", action="store_true", help="names and goals of the rows, and end")
+    options = parser.parse_args(argv)
+    if options.loops:
+        options.loops = [name.strip() for name in options.loops.split(",") if name.strip()]
+        for name in options.loops:
+            if name not in loops.ALL:
+                parser.error(f"no loop named {name!r}: there are {', '.join(loops.ALL)}")
+    options.rounds = options.rounds or (1 if options.quick else 5)
+    options.seconds = options.seconds or (0.04 if options.quick else 1.0)
+    heap = options.heap or ("fresh" if options.quick else "both")
+    options.heaps = HEAPS if heap == "both" else (heap,)
+    options.rows = catalog.chosen(catalog.every_scenario(), options.only)
+    if not options.rows:
+        parser.error(f"no row matches {' or '.join(options.only)}: --list names them")
+    return options
+
+
+def _positive(kind: Any) -> Any:
+    def number(text: str) -> Any:
+        value = kind(text)
+        if not 0 < value < 3600:
+            raise argparse.ArgumentTypeError(f"{text} is out of range")
+        return value
+
+    number.__name__ = f"positive {kind.__name__}"
+    return number
+
+
+def contestants(options: argparse.Namespace) -> tuple[list[str], dict[str, str], dict[str, str]]:
+    """(loops to run, versions, why others are missing)."""
+    wanted = options.loops or ([loops.OURS, "asyncio"] if options.quick else list(loops.ALL))
+    found = loops.installed(wanted)
+    missing = {name: facts["missing"] for name, facts in found.items() if "missing" in facts}
+    versions = {name: facts["version"] for name, facts in found.items() if "version" in facts}
+    return [name for name in wanted if name in versions], versions, missing
+
+
+def rounds(options: argparse.Namespace, names: list[str]) -> report.Results:
+    """Measures all, row by row, and tells the progress on stderr when someone watches."""
+    settings = harness.Settings(options.seconds, options.quick)
+    results = report.Results()
+    shared: dict[Any, list[harness.Outcome]] = {}
+    watched = sys.stderr.isatty()
+    for row in options.rows:
+        for heap in options.heaps if row.has_heap_states else ("",):
+            runners = [*names, loops.FLOOR] if row.kind == catalog.SERVER else names
+            for turn in range(options.rounds):
+                for name in runners:
+                    if watched:
+                        print(f"\r\033[K{turn + 1}/{options.rounds} {row.name} {heap}: {name}", end="", file=sys.stderr)
+                    # the floor has no heap, and rows that differ only in clearloop's spelling share their peers
+                    key = (*row.measurement(name), "" if name == loops.FLOOR else heap, name)
+                    if name == loops.FLOOR:
+                        key = (row.load, row.connections, heap, name)
+                    series = shared.setdefault(key, [])
+                    if len(series) <= turn and not (series and series[0].figure is None):
+                        series.append(harness.measure(row, name, heap, settings))
+                    results.put(row, heap, name, series)
+    if watched:
+        print("\r\033[K", end="", file=sys.stderr)
+    return results
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = arguments(argv)
+    if options.list:
+        for row in options.rows:
+            print(f"{row.name:<50} {row.unit:<4} {row.goal}")
+        return 0
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    names, versions, missing = contestants(options)
+    for name, why in missing.items():
+        print(f"not measured: {name} ({why})", file=sys.stderr)
+    if options.loops and missing or not names:
+        return 2
+    results = rounds(options, names)
+    text = report.markdown(results, names, versions, options.rounds, options.seconds)
+    print(text)
+    if options.markdown:
+        options.markdown.write_text(text + "\n")
+    if options.json:
+        options.json.write_text(json.dumps(report.plain(results, versions), indent=1, ensure_ascii=False) + "\n")
+    failures = results.failures((loops.OURS, "asyncio"))
+    for failure in failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
