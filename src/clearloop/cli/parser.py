@@ -1,0 +1,24 @@
+"""Reads a subcommand's options: argparse, except that a wrong call gives one line instead of the whole usage."""
+
+from __future__ import annotations
+
+import argparse
+from typing import NoReturn
+
+from clearloop.cli.usage import UsageError
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that raises UsageError, never abbreviates, and can say which of its options take a value."""
+
+    def __init__(self, **settings: object) -> None:
+        settings.setdefault("allow_abbrev", False)
+        settings.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(**settings)  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+    def options_with_value(self) -> set[str]:
+        """The option strings after which the next word is a value, not an option or a script."""
+        return {name for action in self._actions if action.nargs != 0 for name in action.option_strings}

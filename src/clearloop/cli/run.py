@@ -1,0 +1,63 @@
+"""`clearloop run`: any Python program, on clearloop, with nothing in it changed."""
+
+from __future__ import annotations
+
+from clearloop.cli.parser import Parser
+from clearloop.cli.usage import UsageError
+
+
+def main(words: list[str]) -> None:
+    """Run the program that `words` name, as `python` would.
+
+    Returns when the program's main module has ended by itself; whatever it raises passes through.
+    Raises UsageError when there is no such program.
+    """
+    parser = _parser()
+    options, program = _split(words, parser.options_with_value())
+    parser.parse_args(options)
+    if not program:
+        raise UsageError("no program given: name a script, -m MODULE or -c CODE")
+
+    from clearloop.cli import program as start
+    from clearloop.cli.takeover import take_over
+
+    # The program is looked up first: a wrong name should not wait for the loop to be imported.
+    run = start.find(program)
+    take_over()
+    run()
+
+
+def _parser() -> Parser:
+    return Parser(
+        prog="clearloop run",
+        usage="clearloop run [options] SCRIPT | -m MODULE | -c CODE  [ARGS]",
+        description=(
+            "Run a Python program with clearloop as the loop that asyncio gives, its own choice of loop included\n"
+            "(asyncio.SelectorEventLoop, uvloop). Everything else is as 'python' has it."
+        ),
+        epilog=(
+            "the program:\n"
+            "  SCRIPT         a file, a folder or zip file with a __main__.py, or - for standard input\n"
+            "  -m MODULE      a module or package, found as an import finds it\n"
+            "  -c CODE        the code itself\n"
+            "  ARGS           everything after it is the program's own"
+        ),
+    )
+
+
+def _split(words: list[str], with_value: set[str]) -> tuple[list[str], list[str]]:
+    """Our own options, and the words from the program's name on (whose options are none of ours)."""
+    i = 0
+    while i < len(words):
+        word = words[i]
+        if word == "--":
+            # What follows is a file, whatever it looks like.
+            return words[:i], [_as_file(words[i + 1]), *words[i + 2 :]] if words[i + 1 :] else []
+        if word == "-" or word[:2] in ("-m", "-c") or not word.startswith("-"):
+            break
+        i += 2 if word in with_value else 1
+    return words[:i], words[i:]
+
+
+def _as_file(word: str) -> str:
+    return "./" + word if word.startswith("-") else word
