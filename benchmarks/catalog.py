@@ -1,12 +1,15 @@
 """What a scenario is, and the goal that stands beside it.
 
-A scenario is data plus one body.  The data says how it is driven (`kind`), in which unit its figure is given and
-which direction is better; the body is the only code that touches a loop, so every loop runs the very same lines.
+A scenario is data plus one body.  The data says how it is driven (`kind`), in which unit its figure is
+given and which direction is better; the body is the only code that touches a loop, so every loop runs the
+very same lines.
 
-Spellings: `api="own"` gives clearloop's own functions when the loop is clearloop's (`clearloop.gather`), asyncio's on
-every other loop; `api="asyncio"` gives asyncio's everywhere.  A peer therefore does the same in both, and the harness
-measures it once for the two rows when they share a body.
+Spellings: `api="own"` gives clearloop's own functions when the loop is clearloop's (`clearloop.gather`),
+asyncio's on every other loop; `api="asyncio"` gives asyncio's everywhere.  A peer therefore does the same
+in both, and the harness measures it once for the two rows when they share a body.
 """
+
+# ruff: noqa: RUF001 (the table is typeset)
 
 from __future__ import annotations
 
@@ -20,19 +23,21 @@ THEMES = ("switching", "tasks", "callbacks", "timers", "locks", "offload", "echo
 
 STEPS = "steps"  # body(bench, n) does n operations: thousand operations per second of CPU time
 SERVER = "server"  # body(bench) -> address, under load from outside: microseconds of CPU time per request
-CLIENT = "client"  # body(bench, n) makes n requests to a server outside: microseconds of CPU time per request
+CLIENT = "client"  # body(bench, n) makes n requests to a server outside: microseconds of CPU time each
 FIGURE = "figure"  # body(bench) -> the figure itself
-IDLE = "idle"  # body(bench) -> address; harness opens connections and leaves them: bytes of RSS per connection
-STARTUP = "startup"  # body(module, quick) -> a program's text that prints its own figure
+IDLE = "idle"  # body(bench) -> address; harness opens connections and leaves them: bytes per connection
+STARTUP = "startup"  # body(module) -> the text of a program that prints its own figure: milliseconds
 
 UNITS = {STEPS: "k/s", SERVER: "µs", CLIENT: "µs", FIGURE: "B", IDLE: "B", STARTUP: "ms"}
 
 
 @dataclass(frozen=True)
 class Goal:
-    """At least `factor` times the best peer's figure (`against="peer"`), or a cost of at most `factor` times the C
-    server's (`against="floor"`).  Factors against peers are advantages where more is better and cost ratios where
-    `cost` is true (memory: 0.75 of the peer's)."""
+    """What a row must reach, as a factor of the best peer's figure or of the C server's (`against="floor"`).
+
+    Against peers it is an advantage (at least so many times better), or with `cost` a ratio of costs (memory:
+    at most 0.75 of the peer's); against the floor it is always a ratio of costs.
+    """
 
     factor: float = 1.0
     against: str = "peer"
@@ -78,11 +83,12 @@ class Scenario:
 
 
 def every_scenario() -> list[Scenario]:
-    return [scenario for theme in THEMES for scenario in importlib.import_module(f"scenarios.{theme}").SCENARIOS]
+    themes = [importlib.import_module(f"scenarios.{theme}") for theme in THEMES]
+    return [scenario for theme in themes for scenario in theme.SCENARIOS]
 
 
 def chosen(scenarios: list[Scenario], globs: list[str]) -> list[Scenario]:
-    """Those whose name matches one of the globs, whatever the case; a word without wildcards matches anywhere."""
+    """Those whose name matches one of the globs in any case; a word without wildcards matches anywhere."""
     if not globs:
         return scenarios
     patterns = [(glob if any(mark in glob for mark in "*?[") else f"*{glob}*").lower() for glob in globs]

@@ -1,7 +1,8 @@
 """Drives one measurement: a fresh process for the loop under test, the load beside it, a bound on everything.
 
-A measurement gives an Outcome and never raises for what happens inside it: a loop that lacks a method, crashes or
-hangs is a fact for the table.  Every child is killed by its own process id when the measurement ends, however it ends.
+A measurement gives an Outcome and never raises for what happens inside it: a loop that lacks a method,
+crashes or hangs is a fact for the table.  Every child is killed by its own process id when the measurement
+ends, however it ends.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import select
 import socket
 import subprocess
@@ -92,13 +94,20 @@ def _order(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings,
 
 
 @contextlib.contextmanager
-def _running(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """The child, killed at the end; what it wrote to stderr is told when the measurement fails."""
+def _running(command: list[str], together: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+    """The child, killed at the end; what it wrote to stderr is told when the measurement fails.
+
+    Children that run `together` share one CPU.  With one request in flight two processes take turns sleeping, and on
+    two CPUs the price of waking an idle one (in a virtual machine several times that of the request) would be the
+    figure, or would not be, depending on what else the machine does.
+    """
     with tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=loops.environment()
         )
         try:
+            if together:
+                os.sched_setaffinity(child.pid, {max(os.sched_getaffinity(0))})
             yield child
         except Failed as failure:
             if child.poll() is None:
@@ -160,12 +169,14 @@ def _server(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings
             command = [native.program("http")]
         else:
             command = [native.program("echo"), scenario.load, path]
-        with _running(command) as server:
+        alone = scenario.connections == 1
+        with _running(command, together=alone) as server:
             port = _answer(server, START_LIMIT)["port"]
             where = path if scenario.load == "unix" else str(port)
             window = (str(settings.warm_up), str(settings.seconds))
-            order = [load, scenario.load, where, str(scenario.connections), str(MESSAGE), *window, str(server.pid)]
-            with _running(order) as client:
+            size = (str(scenario.connections), str(MESSAGE))
+            order = [load, scenario.load, where, *size, *window, str(server.pid)]
+            with _running(order, together=alone) as client:
                 done = _answer(client, settings.limit)
     if not done["requests"]:
         raise Failed("not one request was answered")
@@ -173,7 +184,8 @@ def _server(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings
 
 
 def _idle(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) -> float:
-    count = scenario.quick_n if settings.quick else scenario.n
+    open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    count = min(scenario.quick_n if settings.quick else scenario.n, open_files * 4 // 5)
     with _running(_order(scenario, loop, heap, settings)) as server, contextlib.ExitStack() as held:
         port = _answer(server, START_LIMIT)["port"]
 

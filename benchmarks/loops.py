@@ -1,4 +1,4 @@
-"""The loops that are compared: how each is made, which are installed, and the floor that is no loop at all."""
+"""The loops that are compared, which of them are installed, and the floor that is no loop at all."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def environment() -> dict[str, str]:
 
 
 def installed(names: tuple[str, ...] | list[str]) -> dict[str, dict[str, str]]:
-    """For each name its version, or why it is missing; asked in another process, so that nothing is imported here."""
+    """For each name its version, or why it is missing; asked in another process, which may crash."""
     command = [sys.executable, "-c", _PROBE, *names]
-    answer = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+    answer = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60)
     try:
         found: dict[str, dict[str, str]] = json.loads(answer.stdout.strip().splitlines()[-1])
     except (ValueError, IndexError):  # one of them took the interpreter down: ask for each alone

@@ -1,4 +1,6 @@
-"""Turns outcomes into the table: medians with their spread, ratios, and whether the goal beside each row is met."""
+"""Turns outcomes into the table: medians with their spread, ratios, and whether each row's goal is met."""
+
+# ruff: noqa: RUF001 (the table is typeset)
 
 from __future__ import annotations
 
@@ -117,7 +119,9 @@ def _line(row: Row, names: list[str], notes: list[str]) -> list[str]:
     return [*columns, _cell(floor, notes, "the C server")]
 
 
-def markdown(results: Results, names: list[str], versions: dict[str, str], rounds: int, seconds: float) -> str:
+def markdown(
+    results: Results, names: list[str], versions: dict[str, str], rounds: int, seconds: float
+) -> str:
     notes: list[str] = []
     head = ["row", "unit"]
     if loops.OURS in names:

@@ -1,12 +1,14 @@
 """python benchmarks/run.py: the same scenarios on clearloop, asyncio and every peer that is installed.
 
-Rounds are interleaved (each round measures one row on all loops, one after the other, before the next round starts),
-so that a machine that gets slower for a minute does so for everyone.  How to read the table: benchmarks/README.md.
+Rounds are interleaved (each round measures one row on all loops, one after the other, before the next round
+starts), so that a machine that gets slower for a minute does so for everyone.  How to read the table:
+benchmarks/README.md.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import resource
 import sys
@@ -24,7 +26,7 @@ HEAPS = ("fresh", "warmed")
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks/run.py", description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--loops", metavar="NAMES", help=f"comma-separated, of {', '.join(loops.ALL)} (all that are installed)"
+        "--loops", metavar="NAMES", help=f"comma-separated, of {', '.join(loops.ALL)} (all installed)"
     )
     parser.add_argument(
         "--only",
@@ -33,10 +35,14 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         default=[],
         help="rows whose name matches, or contains the word; may be given several times",
     )
-    parser.add_argument("--rounds", metavar="N", type=_positive(int), help="measurements of each row and loop (5)")
+    parser.add_argument(
+        "--rounds", metavar="N", type=_positive(int), help="measurements per row and loop (5)"
+    )
     parser.add_argument("--seconds", metavar="S", type=_positive(float), help="length of a measurement (1.0)")
     parser.add_argument(
-        "--heap", choices=(*HEAPS, "both"), help="state of the allocator in rows of servers (both; --quick: fresh)"
+        "--heap",
+        choices=(*HEAPS, "both"),
+        help="state of the allocator in server rows (both; --quick: fresh)",
     )
     parser.add_argument(
         "--quick",
@@ -82,30 +88,36 @@ def contestants(options: argparse.Namespace) -> tuple[list[str], dict[str, str],
     return [name for name in wanted if name in versions], versions, missing
 
 
-def rounds(options: argparse.Namespace, names: list[str]) -> report.Results:
-    """Measures all, row by row, and tells the progress on stderr when someone watches."""
+def blocks(rows: list[catalog.Scenario], heaps: tuple[str, ...]) -> list[tuple[str, list[catalog.Scenario]]]:
+    """What is measured side by side: (heap, rows that differ only in clearloop's own spelling)."""
+    twins: dict[Any, list[catalog.Scenario]] = {}
+    for row in rows:
+        twins.setdefault(row.measurement("asyncio"), []).append(row)
+    return [
+        (heap, block) for block in twins.values() for heap in (heaps if block[0].has_heap_states else ("",))
+    ]
+
+
+def rounds(options: argparse.Namespace, names: list[str], results: report.Results) -> None:
+    """Measures all, block by block, and tells the progress on stderr when someone watches."""
     settings = harness.Settings(options.seconds, options.quick)
-    results = report.Results()
-    shared: dict[Any, list[harness.Outcome]] = {}
     watched = sys.stderr.isatty()
-    for row in options.rows:
-        for heap in options.heaps if row.has_heap_states else ("",):
-            runners = [*names, loops.FLOOR] if row.kind == catalog.SERVER else names
-            for turn in range(options.rounds):
-                for name in runners:
-                    if watched:
-                        print(f"\r\033[K{turn + 1}/{options.rounds} {row.name} {heap}: {name}", end="", file=sys.stderr)
-                    # the floor has no heap, and rows that differ only in clearloop's spelling share their peers
-                    key = (*row.measurement(name), "" if name == loops.FLOOR else heap, name)
-                    if name == loops.FLOOR:
-                        key = (row.load, row.connections, heap, name)
-                    series = shared.setdefault(key, [])
-                    if len(series) <= turn and not (series and series[0].figure is None):
-                        series.append(harness.measure(row, name, heap, settings))
-                    results.put(row, heap, name, series)
+    for heap, block in blocks(options.rows, options.heaps):
+        runners = [*names, loops.FLOOR] if block[0].kind == catalog.SERVER else names
+        taken: dict[Any, list[harness.Outcome]] = {}
+        for turn in range(options.rounds):
+            for name, row in itertools.product(runners, block):
+                series = taken.setdefault((name, row.measurement(name)), [])
+                if len(series) > turn or (series and series[0].figure is None):
+                    continue  # a twin's figure serves, or it has failed and will again
+                if watched:
+                    where = f"{turn + 1}/{options.rounds} {row.name} {heap}: {name}"
+                    print(f"\r\033[K{where}", end="", file=sys.stderr)
+                series.append(harness.measure(row, name, heap, settings))
+            for name, row in itertools.product(runners, block):
+                results.put(row, heap, name, taken[name, row.measurement(name)])
     if watched:
         print("\r\033[K", end="", file=sys.stderr)
-    return results
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -119,19 +131,25 @@ def main(argv: list[str] | None = None) -> int:
     names, versions, missing = contestants(options)
     for name, why in missing.items():
         print(f"not measured: {name} ({why})", file=sys.stderr)
-    if options.loops and missing or not names:
+    if (options.loops and missing) or not names:
         return 2
-    results = rounds(options, names)
+    results = report.Results()
+    interrupted = False
+    try:
+        rounds(options, names, results)
+    except KeyboardInterrupt:  # what has been measured until now is worth showing
+        interrupted = True
     text = report.markdown(results, names, versions, options.rounds, options.seconds)
     print(text)
     if options.markdown:
         options.markdown.write_text(text + "\n")
     if options.json:
-        options.json.write_text(json.dumps(report.plain(results, versions), indent=1, ensure_ascii=False) + "\n")
+        figures = report.plain(results, versions)
+        options.json.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
     failures = results.failures((loops.OURS, "asyncio"))
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
-    return 1 if failures else 0
+    return 130 if interrupted else 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """One measurement of one scenario on one loop: the process that the harness starts afresh for each.
 
-Prints one JSON line on stdout: the figure, or `{"port": …}` when it serves (it then serves until it is killed), or
-`{"skip": why}` / `{"error": why}`.  CPU time is the process's, all threads together, so that work which a loop moves
-to a thread of its own is not free.
+Prints one JSON line on stdout: the figure, or `{"port": …}` when it serves (it then serves until it is
+killed), or `{"skip": why}` / `{"error": why}`.  CPU time is the process's, all threads together, so that
+work which a loop moves to a thread of its own is not free.
 """
 
 from __future__ import annotations
@@ -53,14 +53,17 @@ def listening(address: Any) -> int:
 
 
 async def price(bench: Bench, body: Any, seconds: float) -> tuple[int, float]:
-    """(operations, CPU seconds) of as many batches as fit into `seconds`, after one small batch to warm up."""
+    """(operations, CPU seconds) of as many batches as fit into `seconds`, after one small batch to warm up.
+
+    A body whose preparations are not to be counted gives the CPU seconds of the rest itself.
+    """
     await body(bench, max(bench.n // 20, 1))
     operations, spent = 0, 0.0
     end = perf_counter() + seconds
     while True:
         before = process_time()
-        await body(bench, bench.n)
-        spent += process_time() - before
+        counted = await body(bench, bench.n)
+        spent += process_time() - before if counted is None else counted
         operations += bench.n
         if perf_counter() >= end:
             return operations, max(spent, 1e-9)
@@ -106,7 +109,7 @@ def main() -> None:
         loop.run_until_complete(measure(scenario, bench, order["seconds"]))
     except Exception as error:
         traceback.print_exc()
-        say(error=f"{type(error).__name__}: {error}")
+        say(error=f"{type(error).__name__}: {error}".rstrip(": "))
 
 
 if __name__ == "__main__":

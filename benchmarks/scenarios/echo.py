@@ -1,7 +1,7 @@
 """Echo servers, 1 KiB at a time, in each of the ways asyncio offers to write one.
 
-Each answers what it read at once, as a user would write it.  The load comes from a C client in another process; what
-counts is this process's CPU time per request.
+Each answers what it read at once, as a user would write it.  The load comes from a C client in another
+process; what counts is this process's CPU time per request.
 """
 
 import asyncio
@@ -122,7 +122,9 @@ def _rows(name, body, goals, api="own"):
 SCENARIOS = [
     *_rows("Protocol echo", protocol, {64: Goal(1.08, "floor"), 512: Goal(1.15, "floor")}),
     *_rows("BufferedProtocol echo", buffered, {}),
-    *_rows("streams echo, clearloop.start_server", streams, {64: Goal(1.3, "floor"), 512: Goal(1.3, "floor")}),
+    *_rows(
+        "streams echo, clearloop.start_server", streams, {64: Goal(1.3, "floor"), 512: Goal(1.3, "floor")}
+    ),
     *_rows("streams echo, asyncio.start_server", streams, {64: Goal(1.05), 512: Goal(1.05)}, api="asyncio"),
     *_rows("sock_* echo", sockets, {64: Goal(1.3, "floor"), 512: Goal(1.3, "floor")}),
     Scenario("UNIX echo, 64 connections", SERVER, unix, load="unix", connections=64),

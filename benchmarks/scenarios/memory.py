@@ -5,7 +5,6 @@ import gc
 
 from catalog import FIGURE, IDLE, Goal, Scenario
 from resident import resident
-
 from scenarios.echo import protocol, streams
 
 
@@ -35,7 +34,9 @@ async def pending_task(bench):
 
 
 SCENARIOS = [
-    Scenario("memory per pending task", FIGURE, pending_task, Goal(0.75, cost=True), n=100_000, quick_n=20_000),
+    Scenario(
+        "memory per pending task", FIGURE, pending_task, Goal(0.75, cost=True), n=100_000, quick_n=20_000
+    ),
     Scenario("memory per idle TCP connection", IDLE, protocol, Goal(1.0, cost=True), n=4_000, quick_n=300),
     Scenario("memory per idle TCP connection, streams", IDLE, streams, n=4_000, quick_n=300),
 ]

@@ -1,4 +1,4 @@
-"""Real servers and a real client: uvicorn with httptools, aiohttp; a plain GET over kept-alive connections."""
+"""Real servers and a real client: uvicorn with httptools, aiohttp; a plain GET on kept-alive connections."""
 
 import asyncio
 import socket
@@ -73,9 +73,18 @@ async def aiohttp_client(bench, n):
 _GET = {"load": "http", "connections": CONNECTIONS}
 
 SCENARIOS = [
-    Scenario("uvicorn + httptools", SERVER, uvicorn_server, Goal(1.05), requires=("uvicorn", "httptools"), **_GET),
+    Scenario(
+        "uvicorn + httptools", SERVER, uvicorn_server, Goal(1.05), requires=("uvicorn", "httptools"), **_GET
+    ),
     Scenario("aiohttp server", SERVER, aiohttp_server, Goal(1.05), requires=("aiohttp",), **_GET),
     Scenario(
-        "aiohttp client", CLIENT, aiohttp_client, Goal(1.05), n=2_000, quick_n=128, load="http", requires=("aiohttp",)
+        "aiohttp client",
+        CLIENT,
+        aiohttp_client,
+        Goal(1.05),
+        n=2_000,
+        quick_n=128,
+        load="http",
+        requires=("aiohttp",),
     ),
 ]
