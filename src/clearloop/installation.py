@@ -1,9 +1,9 @@
 """Makes clearloop the loop that asyncio itself gives.
 
-Everything in asyncio that makes a loop without being told which (`run`, `Runner`, `new_event_loop`, `get_event_loop`,
-the policies) ends in one place: the `_loop_factory` of the default policy class. Setting it there, rather than
-setting a policy of our own, reaches the policy that is in place already, those that a program makes later, and its
-subclasses; and it needs no name that Python 3.14 deprecates.
+Everything in asyncio that makes a loop without being told which (`run`, `Runner`, `new_event_loop`,
+`get_event_loop`, the policies) ends in one place: the `_loop_factory` of the default policy class. Setting it
+there, rather than setting a policy of our own, reaches the policy that is in place already, those that a
+program makes later, and its subclasses; and it needs no name that Python 3.14 deprecates.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def install(*, legacy: bool = False) -> None:
     Loops that exist already stay what they are. A policy that somebody else set is put aside.
 
     Parameters:
-        legacy: also run programs in the style of Python 3.5–3.7: `asyncio.get_event_loop()` makes a loop for the
-            main thread when none was ever set there (Python 3.12 warns, 3.14 raises RuntimeError), and
-            `asyncio.wait` takes coroutines, each of which becomes a task.
+        legacy: also run programs in the style of Python 3.5 to 3.7: `asyncio.get_event_loop()` makes a loop
+            for the main thread when none was ever set there (Python 3.12 warns, 3.14 raises RuntimeError),
+            and `asyncio.wait` takes coroutines, each of which becomes a task.
 
     See also: https://docs.python.org/3/library/asyncio-policy.html
     """
@@ -41,8 +41,8 @@ def install(*, legacy: bool = False) -> None:
 
 
 def _default_policy() -> Any:
-    # The one name of it that 3.11–3.15 share.
-    return asyncio.unix_events._UnixDefaultEventLoopPolicy  # type: ignore[attr-defined]
+    # The one name of it that 3.11 to 3.15 share.
+    return asyncio.unix_events._UnixDefaultEventLoopPolicy
 
 
 def _current_policy() -> Any:
@@ -72,10 +72,10 @@ def _accept_old_style(policy: Any) -> None:
 
     def set_and_remember(self: Any, loop: asyncio.AbstractEventLoop | None) -> None:
         set_event_loop(self, loop)
-        # Up to 3.13 the policy remembers this itself: after `set_event_loop(None)`, and so after `asyncio.run`,
-        # "none" is what the program asked for.
+        # Up to 3.13 the policy remembers this itself: after `set_event_loop(None)`, and so after
+        # `asyncio.run`, "none" is what the program asked for.
         self._local._set_called = True
 
     policy.get_event_loop = functools.wraps(get_event_loop)(get_or_make)
     policy.set_event_loop = functools.wraps(set_event_loop)(set_and_remember)
-    asyncio.wait = asyncio.tasks.wait = wait  # type: ignore[assignment]
+    asyncio.wait = asyncio.tasks.wait = wait

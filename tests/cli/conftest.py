@@ -1,4 +1,4 @@
-"""Runs programs twice, by `python` and by `clearloop run`, in real processes, and holds one against the other."""
+"""Runs programs twice, by `python` and by `clearloop run`, in real processes, and compares."""
 
 import os
 import subprocess

@@ -120,7 +120,9 @@ FAILURES = {
     "exit a tuple": "import sys\nsys.exit((1, 2))",
     "BaseException": "class Own(BaseException):\n    pass\nraise Own('mine')",
     "KeyboardInterrupt": "raise KeyboardInterrupt",
-    "own excepthook": "import sys\nsys.excepthook = lambda *a: print('hook', a[0], a[2].tb_lineno, a[2].tb_next)\n1/0",
+    "own excepthook": (
+        "import sys\nsys.excepthook = lambda *a: print('hook', a[0], a[2].tb_lineno, a[2].tb_next)\n1/0"
+    ),
     "last exception": (
         "import atexit, sys, traceback\natexit.register(lambda: (traceback.print_last(), "
         "print(sys.excepthook is sys.__excepthook__)))\n1/0"

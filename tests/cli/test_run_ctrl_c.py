@@ -41,7 +41,10 @@ OLD_STYLE = """
         print("caught", flush=True)
 """
 
-CAUGHT = CANCELLED.replace("asyncio.run(main())", "\n    try:\n        asyncio.run(main())\n    except KeyboardInterrupt:\n        print('caught')")
+CAUGHT = CANCELLED.replace(
+    "asyncio.run(main())",
+    "\n    try:\n        asyncio.run(main())\n    except KeyboardInterrupt:\n        print('caught')",
+)
 
 
 def interrupt(process, answers):

@@ -8,7 +8,8 @@ WAYS = {
     "new_event_loop": "loop = asyncio.new_event_loop(); loop.run_until_complete(show()); loop.close()",
     "get_event_loop": "asyncio.get_event_loop().run_until_complete(show())",
     "set_event_loop": (
-        "asyncio.set_event_loop(asyncio.new_event_loop()); asyncio.get_event_loop().run_until_complete(show())"
+        "asyncio.set_event_loop(asyncio.new_event_loop())\n"
+        "asyncio.get_event_loop().run_until_complete(show())"
     ),
     "policy": "asyncio.get_event_loop_policy().new_event_loop().run_until_complete(show())",
     "policy's current": "asyncio.get_event_loop_policy().get_event_loop().run_until_complete(show())",
@@ -22,7 +23,9 @@ WAYS = {
     "loop_factory": (
         "with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner: runner.run(show())"
     ),
-    "in a thread": "import threading; t = threading.Thread(target=asyncio.run, args=(show(),)); t.start(); t.join()",
+    "in a thread": (
+        "import threading\nt = threading.Thread(target=asyncio.run, args=(show(),))\nt.start()\nt.join()"
+    ),
 }
 
 PROGRAM = """
@@ -106,7 +109,8 @@ def test_processes_of_multiprocessing_run_on_clearloop(programs, method):
 OLD_STYLE = {
     "run_until_complete": ("loop = asyncio.get_event_loop()\nprint(loop.run_until_complete(job(1)))", "1"),
     "ensure_future first": (
-        "task = asyncio.ensure_future(job(2))\nasyncio.get_event_loop().run_until_complete(task)\nprint(task.result())",
+        "task = asyncio.ensure_future(job(2))\n"
+        "asyncio.get_event_loop().run_until_complete(task)\nprint(task.result())",
         "2",
     ),
     "gather outside": (
@@ -121,15 +125,18 @@ OLD_STYLE = {
         "[1, 2, 3] set()",
     ),
     "wait as the main job": (
-        "done, _ = asyncio.get_event_loop().run_until_complete(asyncio.wait([job(1), job(2)]))\nprint(len(done))",
+        "loop = asyncio.get_event_loop()\n"
+        "done, _ = loop.run_until_complete(asyncio.wait([job(1), job(2)]))\nprint(len(done))",
         "2",
     ),
     "run_forever and stop": (
-        "loop = asyncio.get_event_loop()\nloop.call_later(0, loop.stop)\nloop.run_forever()\nloop.close()\nprint('end')",
+        "loop = asyncio.get_event_loop()\nloop.call_later(0, loop.stop)\n"
+        "loop.run_forever()\nloop.close()\nprint('end')",
         "end",
     ),
     "the same loop again": (
-        "a, b = asyncio.get_event_loop(), asyncio.get_event_loop()\nprint(a is b, a is asyncio.get_event_loop_policy().get_event_loop())",
+        "a, b = asyncio.get_event_loop(), asyncio.get_event_loop()\n"
+        "print(a is b, a is asyncio.get_event_loop_policy().get_event_loop())",
         "True True",
     ),
 }
@@ -147,7 +154,8 @@ def test_program_of_python_3_5(programs, name):
 def test_get_event_loop_raises_once_none_was_asked_for(programs, after):
     programs.write(
         "app.py",
-        f"import asyncio\n{after}\ntry:\n    asyncio.get_event_loop()\nexcept RuntimeError as error:\n    print(error)",
+        f"import asyncio\n{after}\ntry:\n    asyncio.get_event_loop()\n"
+        "except RuntimeError as error:\n    print(error)",
     )
     assert programs.same("app.py").stdout.startswith("There is no current event loop in thread")
 

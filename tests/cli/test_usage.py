@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+import clearloop
+
 WRONG = {
     (): "clearloop: no command given; 'clearloop --help' lists them",
     ("fly",): "clearloop: unknown command 'fly'; 'clearloop --help' lists them",
@@ -16,7 +18,10 @@ WRONG = {
     ("run", "-c"): "clearloop run: -c needs the code after it",
     ("run", "none.py"): "clearloop run: can't open file 'none.py': No such file or directory",
     ("run", "-m", "no_such_module"): "clearloop run: No module named no_such_module",
-    ("run", "-m", "logging"): "clearloop run: No module named logging.__main__; 'logging' is a package and cannot be directly executed",
+    ("run", "-m", "logging"): (
+        "clearloop run: No module named logging.__main__; "
+        "'logging' is a package and cannot be directly executed"
+    ),
     ("run", "empty"): "clearloop run: can't find '__main__' module in '{folder}/empty'",
 }
 
@@ -41,7 +46,7 @@ def test_help(programs, words):
 def test_version(programs):
     programs.clearloop_words = programs.clearloop_words[:-1]
     ran = programs.clearloop("--version")
-    assert ran.stdout.startswith("clearloop ") and (ran.stderr, ran.returncode) == ("", 0)
+    assert (ran.stdout, ran.stderr, ran.returncode) == (f"clearloop {clearloop.__version__}\n", "", 0)
 
 
 def test_options_after_the_program_are_the_programs(programs):
@@ -59,5 +64,7 @@ def test_asking_for_help_imports_neither_argparse_nor_asyncio(programs):
         "import sys; from clearloop.cli.main import main; main(['--help']); "
         "print({'argparse', 'asyncio'} & set(sys.modules), file=sys.stderr)"
     )
-    ran = subprocess.run([sys.executable, "-c", code], env=programs.env, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], env=programs.env, capture_output=True, text=True, timeout=60
+    )
     assert ran.stderr == "set()\n"

@@ -1,7 +1,7 @@
 """The entry point: chooses the subcommand, and turns a wrong call into one line and exit status 2.
 
-A subcommand is a module with `main(words)`, the words that follow its name; it is imported only when it is asked
-for. What it returns is the exit status.
+A subcommand is a module with `main(words)`, the words that follow its name; it is imported only when it is
+asked for. What it returns is the exit status.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 
+import clearloop
 from clearloop.cli.usage import UsageError
 
 COMMANDS = {
@@ -56,18 +57,9 @@ def _choose(words: list[str]) -> str | None:
     if first in ("-h", "--help"):
         print(HELP.format(commands="\n".join(f"  {n:<14} {what}" for n, what in COMMANDS.items())), end="")
     elif first == "--version":
-        print("clearloop", _version())
+        print("clearloop", clearloop.__version__)
     elif first.startswith("-"):
         raise UsageError(f"unknown option {first!r}; 'clearloop --help' lists them")
     else:
         raise UsageError(f"unknown command {first!r}; 'clearloop --help' lists them")
     return None
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("clearloop")
-    except PackageNotFoundError:
-        return "(run from its sources, not installed)"

@@ -1,4 +1,4 @@
-"""Reads a subcommand's options: argparse, except that a wrong call gives one line instead of the whole usage."""
+"""Reads a subcommand's options: argparse, except that a wrong call gives one line, not the whole usage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from clearloop.cli.usage import UsageError
 
 
 class Parser(argparse.ArgumentParser):
-    """An ArgumentParser that raises UsageError, never abbreviates, and can say which of its options take a value."""
+    """An ArgumentParser that raises UsageError, never abbreviates, and knows which options take a value."""
 
     def __init__(self, **settings: object) -> None:
         settings.setdefault("allow_abbrev", False)

@@ -1,9 +1,9 @@
-"""Becomes the program: `__main__`, `sys.argv` and `sys.path` as `python SCRIPT` would set them, then its code.
+"""Becomes the program: `__main__`, `sys.argv` and `sys.path` as `python SCRIPT` set them, then its code.
 
 There is no public call that does what the interpreter does with its own command line: `runpy.run_path` leaves
-itself in tracebacks and takes `__main__` away again at the end, when threads and exit handlers may still need it.
-So the module is made here, for good. A module run by `-m` goes through the same function of runpy that `python -m`
-uses, frames included.
+itself in tracebacks and takes `__main__` away again at the end, when threads and exit handlers may still need
+it. So the module is made here, for good. A module run by `-m` goes through the same function of runpy that
+`python -m` uses, frames included.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ Start = Callable[[], None]
 def find(words: list[str]) -> Start:
     """What starts the program that `words` name; its arguments are part of them.
 
-    Raises UsageError when there is no such file, or the option has nothing after it. Whether a module exists is
-    known only while it is being started: finding it imports its packages.
+    Raises UsageError when there is no such file, or the option has nothing after it. Whether a module exists
+    is known only while it is being started: finding it imports its packages.
     """
     first, rest = words[0], words[1:]
     if first == "-":
@@ -41,7 +41,7 @@ def find(words: list[str]) -> Start:
     return _find_script(first, words)
 
 
-# -- the kinds of program ----------------------------------------------------------------------------------------
+# -- the kinds of program --
 
 
 def _find_script(path: str, argv: list[str]) -> Start:
@@ -115,7 +115,7 @@ def _run_stdin(argv: list[str]) -> None:
     _execute(sys.stdin.buffer.read(), "<stdin>", scope)
 
 
-# -- what they share ---------------------------------------------------------------------------------------------
+# -- what they share --
 
 
 def _set_path(first: str, always: bool = False) -> None:
@@ -127,7 +127,7 @@ def _set_path(first: str, always: bool = False) -> None:
 
 
 def _new_main(**names: object) -> dict[str, Any]:
-    """Make a new `__main__`, with the names that this version of Python gives it, and return its dictionary."""
+    """Make a new `__main__`, with the names that this Python gives it, and return its dictionary."""
     main = types.ModuleType("__main__")
     scope = main.__dict__
     scope.update({"__builtins__": builtins, "__loader__": BuiltinImporter} | names)

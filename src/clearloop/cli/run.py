@@ -32,8 +32,8 @@ def _parser() -> Parser:
         prog="clearloop run",
         usage="clearloop run [options] SCRIPT | -m MODULE | -c CODE  [ARGS]",
         description=(
-            "Run a Python program with clearloop as the loop that asyncio gives, its own choice of loop included\n"
-            "(asyncio.SelectorEventLoop, uvloop). Everything else is as 'python' has it."
+            "Run a Python program with clearloop as the loop that asyncio gives it, also where it chooses\n"
+            "asyncio.SelectorEventLoop or uvloop. Everything else is as 'python' has it."
         ),
         epilog=(
             "the program:\n"

@@ -1,9 +1,9 @@
 """Makes a program run on clearloop even where it picks a loop by itself.
 
-`clearloop.install()` reaches what asks asyncio for "a loop". Servers often go further: uvicorn takes uvloop when it
-is there and `asyncio.SelectorEventLoop` when not, and starts its workers as fresh interpreters. Somebody who typed
-`clearloop run` meant those too. A class of the program's own, derived from asyncio's loop, stays what it is, and so
-does a selector loop that is given its selector.
+`clearloop.install()` reaches what asks asyncio for "a loop". Servers often go further: uvicorn takes uvloop
+when it is there and `asyncio.SelectorEventLoop` when not, and starts its workers as fresh interpreters.
+Somebody who typed `clearloop run` meant those too. A class of the program's own, derived from asyncio's loop,
+stays what it is, and so does a selector loop that is given its selector.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _reach_spawned(spawn: ModuleType) -> None:
 
 
 class _Messenger:
-    """Travels with what multiprocessing sends to a fresh interpreter, and takes over there when it is unpacked."""
+    """Travels with what multiprocessing sends to a fresh interpreter; unpacked there, it takes over."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return take_over, ()

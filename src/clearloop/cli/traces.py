@@ -1,8 +1,8 @@
 """Hides the command's own frames from the traceback of a program that fails.
 
-The exception is left to reach the interpreter, which then does what it does for any program: sets `sys.last_exc`,
-calls `sys.excepthook`, flushes, and ends by SIGINT after Ctrl-C. Only the hook is stepped in front of, once, to
-drop the first frames.
+The exception is left to reach the interpreter, which then does what it does for any program: sets
+`sys.last_exc`, calls `sys.excepthook`, flushes, and ends by SIGINT after Ctrl-C. Only the hook is stepped in
+front of, once, to drop the first frames.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a part of the command says that it was called wrongly: one line on stderr, exit status 2 (`main` does both)."""
+"""How a part of the command says that it was called wrongly: `main` prints one line and ends with 2."""
 
 
 class UsageError(Exception):
