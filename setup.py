@@ -1,0 +1,89 @@
+"""Builds the compiled rooms.
+
+What runs once per callback or per packet is compiled (COMPILED below: `.py` in Cython's pure-Python grammar, each
+with its `.pxd`); everything else stays plain Python.  A build that cannot compile fails loudly: a loop that silently
+ran interpreted would be a bug nobody sees.
+"""
+
+import os
+import platform
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+SOURCE = Path("src")
+
+
+def compiled_modules() -> list[str]:
+    """Every `.py` that has an augmenting `.pxd` beside it is a compiled module."""
+    return sorted(
+        ".".join(pxd.relative_to(SOURCE).with_suffix("").parts)
+        for pxd in SOURCE.rglob("*.pxd")
+        if pxd.with_suffix(".py").exists() and pxd.stem != "__init__"
+    )
+
+
+DIRECTIVES = {
+    "language_level": 3,
+    "binding": False,  # plain method descriptors: the interpreter calls them by its fast, specialised path
+    "embedsignature": True,
+    "embedsignature.format": "clinic",  # and inspect.signature still sees the parameters
+    "boundscheck": False,
+    "wraparound": False,
+    "cdivision": True,
+    "initializedcheck": False,
+}
+
+
+class BuildExt(build_ext):
+    """build_ext that says what is missing instead of showing a compiler's traceback."""
+
+    def run(self) -> None:
+        if not sys.platform.startswith("linux"):
+            raise SystemExit(
+                f"clearloop: no compiled loop for {platform.system()} yet: Linux (x86-64, aarch64) is what it runs on"
+            )
+        compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
+        if shutil.which(compiler) is None:
+            raise SystemExit(
+                f"clearloop: the C compiler {compiler!r} was not found. Install one (Debian, Ubuntu: "
+                "'apt install gcc libc6-dev python3-dev'; Fedora: 'dnf install gcc python3-devel'), or name it in CC"
+            )
+        header = Path(sysconfig.get_path("include")) / "Python.h"
+        if not header.exists():
+            raise SystemExit(
+                f"clearloop: {header} was not found: install the Python headers ('apt install python3-dev', "
+                "'dnf install python3-devel') for this Python"
+            )
+        super().run()
+
+
+def extensions() -> list[Extension]:
+    from Cython.Build import cythonize
+
+    # Debug builds for sanitizers: CLEARLOOP_CFLAGS="-O1 -g -fsanitize=address"
+    flags = os.environ.get("CLEARLOOP_CFLAGS", "-O3 -fno-semantic-interposition -fvisibility=hidden").split()
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return cythonize(
+        [
+            Extension(
+                name,
+                [str(SOURCE / Path(*name.split(".")).with_suffix(".py"))],
+                extra_compile_args=[*flags, "-Wno-unused-function", "-Wno-unreachable-code"],
+                extra_link_args=[flag for flag in flags if flag.startswith("-fsanitize")],
+            )
+            for name in compiled_modules()
+        ],
+        compiler_directives=DIRECTIVES,
+        build_dir=f"build/cython-{version}",
+        nthreads=int(os.environ.get("CLEARLOOP_JOBS", "0")),
+    )
+
+
+BUILDING = any(word in sys.argv for word in ("build", "build_ext", "bdist_wheel", "editable_wheel", "install", "develop"))
+
+setup(ext_modules=extensions() if BUILDING else [], cmdclass={"build_ext": BuildExt})

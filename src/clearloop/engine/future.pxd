@@ -1,0 +1,45 @@
+from cpython.ref cimport PyObject
+
+from clearloop.engine.runnable cimport Runnable
+from clearloop.engine.scheduler cimport Scheduler
+from clearloop.system.capi cimport PySendResult
+
+
+cdef enum State:
+    PENDING = 0
+    CANCELLED = 1
+    RETURNED = 2
+    RAISED = 3
+
+
+cdef class Future(Runnable):
+    cdef unsigned char state
+    cdef unsigned char blocking       # yielded by `await` and not yet taken by a task
+    cdef unsigned char log_traceback  # RAISED, and nobody has fetched the exception yet
+    cdef unsigned char plain          # no subclass in Python: what add_done_callback does is known
+    cdef unsigned char native         # loop is a Scheduler
+    cdef object loop
+    cdef object value
+    cdef object error_detail
+    cdef object waiter
+    cdef list more_waiters
+    cdef object source_traceback
+    cdef dict __dict__
+    cdef object __weakref__
+    cdef int settle(self, State state, object value) except -1
+    cdef int wake(self) except -1
+    cdef int wake_one(self, object waiter) except -1
+    cdef int add_waiter(self, object waiter) except -1
+    cdef int discard_waiter(self, object waiter) except -1
+    cdef object outcome(self)
+    cdef object make_cancelled_error(self)
+    cdef int fail(self, object error) except -1
+    cdef int cancel_now(self, object message) except -1
+
+
+cdef class FutureIterator:
+    cdef Future future
+
+
+cdef PySendResult send_to_future(PyObject* iterator, PyObject* value, PyObject** result) noexcept
+cdef Future new_future(Scheduler loop)

@@ -1,0 +1,430 @@
+"""Future: a result that is not there yet, and who waits for it.
+
+    state      value              error_detail                 may wake
+    PENDING    None               None                         whoever is added
+    CANCELLED  the message        the CancelledError, if any   nobody any more
+    RETURNED   the result         None                         nobody any more
+    RAISED     the exception      its traceback                nobody any more
+
+Who waits stands in `waiter`, the second and all later ones in `more_waiters`, so that the usual single waiter costs no
+list.  A waiter is either a Runnable of the same loop (a native Task, a gather), which goes straight to the ready queue
+when the future is done, with no handle and no bound method in between; or a (callback, context) pair, which is
+scheduled as asyncio would.  Both keep one order.
+"""
+
+import asyncio
+import sys
+from asyncio import base_futures, events, exceptions, format_helpers
+from types import GenericAlias
+
+import cython
+from cython.cimports.clearloop.engine.handle import new_handle
+from cython.cimports.clearloop.engine.ring import ring_push
+from cython.cimports.clearloop.engine.runnable import Runnable
+from cython.cimports.clearloop.engine.scheduler import Scheduler
+from cython.cimports.clearloop.system.capi import (
+    PYGEN_ERROR,
+    PYGEN_NEXT,
+    PYGEN_RETURN,
+    Py_INCREF_raw,
+    PyContext_CopyCurrent,
+    PySendResult,
+    install_am_send,
+    set_error,
+    set_traceback,
+    type_of,
+)
+from cython.cimports.cpython.ref import PyObject
+
+_FUTURE: object = asyncio.Future
+_InvalidStateError: object = exceptions.InvalidStateError
+_CancelledError: object = exceptions.CancelledError
+_NAMES: tuple = ("PENDING", "CANCELLED", "FINISHED", "FINISHED")
+_STOP_ITERATION_WRAPPED = cython.declare(cython.bint, sys.version_info >= (3, 12))
+
+
+@cython.cclass
+class Future(Runnable):
+    """https://docs.python.org/3/library/asyncio-future.html#asyncio.Future"""
+
+    __class_getitem__ = classmethod(GenericAlias)
+
+    def __init__(self, *, loop=None):
+        if loop is None:
+            loop = events.get_event_loop()
+        self.loop = loop
+        self.native = isinstance(loop, Scheduler)
+        self.plain = type(self) is Future
+        self.state = PENDING
+        if loop.get_debug():
+            self.source_traceback = format_helpers.extract_stack(sys._getframe(0))
+
+    @property
+    def __class__(self):
+        # So that isinstance(future, asyncio.Future) and asyncio.isfuture(future) hold
+        return _FUTURE
+
+    def __repr__(self):
+        return f"<{type(self).__name__} {' '.join(base_futures._future_repr_info(self))}>"
+
+    def __del__(self):
+        if self.log_traceback:
+            self.report_unfetched()
+
+    def report_unfetched(self):
+        context = {
+            "message": f"{type(self).__name__} exception was never retrieved",
+            "exception": self.value,
+            "future": self,
+        }
+        if self.source_traceback:
+            context["source_traceback"] = self.source_traceback
+        self.loop.call_exception_handler(context)
+
+    # ---- asking ----------------------------------------------------------------------------------------------------
+
+    def get_loop(self):
+        """Return the loop that the future is bound to."""
+        return self.loop
+
+    def done(self):
+        """Return whether the future has a result, an exception or was cancelled."""
+        return self.state != PENDING
+
+    def cancelled(self):
+        """Return whether the future was cancelled."""
+        return self.state == CANCELLED
+
+    def result(self):
+        """Return the result or raise the exception.
+
+        Raises CancelledError when it was cancelled and InvalidStateError when it is not done yet.
+        """
+        if self.state == RETURNED:
+            return self.value
+        return self.outcome()
+
+    def outcome(self):
+        if self.state == RETURNED:
+            return self.value
+        if self.state == RAISED:
+            self.log_traceback = False
+            raise self.value.with_traceback(self.error_detail)
+        if self.state == CANCELLED:
+            raise self.make_cancelled_error()
+        raise _InvalidStateError("Result is not ready.")
+
+    def exception(self):
+        """Return the exception, or None when there is a result.
+
+        Raises CancelledError when it was cancelled and InvalidStateError when it is not done yet.
+        """
+        if self.state == CANCELLED:
+            raise self.make_cancelled_error()
+        if self.state == PENDING:
+            raise _InvalidStateError("Exception is not set.")
+        self.log_traceback = False
+        return self.value if self.state == RAISED else None
+
+    def _make_cancelled_error(self):
+        return self.make_cancelled_error()
+
+    def make_cancelled_error(self):
+        if self.error_detail is not None and self.state != RAISED:
+            error = self.error_detail
+            self.error_detail = None  # used once, so that tracebacks do not pile up on it
+            return error
+        return _CancelledError() if self.value is None else _CancelledError(self.value)
+
+    # ---- waiting ---------------------------------------------------------------------------------------------------
+
+    def add_done_callback(self, fn, *, context=None):
+        """Schedule `fn(future)` for when the future is done; right away when it is done already."""
+        if context is None:
+            context = PyContext_CopyCurrent()
+        if self.state != PENDING:
+            self.loop.call_soon(fn, self, context=context)
+        else:
+            self.add_waiter((fn, context))
+
+    def remove_done_callback(self, fn):
+        """Remove every callback that equals `fn`; return how many there were."""
+        kept: list = []
+        removed: cython.Py_ssize_t = 0
+        for waiter in self.waiters():
+            if type(waiter) is tuple and waiter[0] == fn:
+                removed += 1
+            else:
+                kept.append(waiter)
+        if removed:
+            self.waiter = kept[0] if kept else None
+            self.more_waiters = kept[1:] if len(kept) > 1 else None
+        return removed
+
+    def waiters(self):
+        if self.waiter is None:
+            return []
+        return [self.waiter] if self.more_waiters is None else [self.waiter, *self.more_waiters]
+
+    def add_waiter(self, waiter):
+        if self.waiter is None:
+            self.waiter = waiter
+        elif self.more_waiters is None:
+            self.more_waiters = [waiter]
+        else:
+            self.more_waiters.append(waiter)
+        return 0
+
+    def discard_waiter(self, waiter):
+        """Take out a native waiter that does not want to be woken any more."""
+        if self.waiter is waiter:
+            if self.more_waiters:
+                self.waiter = self.more_waiters.pop(0)
+            else:
+                self.waiter = None
+        elif self.more_waiters is not None and waiter in self.more_waiters:
+            self.more_waiters.remove(waiter)
+        return 0
+
+    def __await__(self):
+        iterator: FutureIterator = FutureIterator.__new__(FutureIterator)
+        iterator.future = self
+        return iterator
+
+    def __iter__(self):
+        iterator: FutureIterator = FutureIterator.__new__(FutureIterator)
+        iterator.future = self
+        return iterator
+
+    # ---- settling --------------------------------------------------------------------------------------------------
+
+    def set_result(self, result, /):
+        """Make the future done with `result`; raises InvalidStateError when it is done already."""
+        if self.state != PENDING:
+            self.refuse()
+        self.settle(RETURNED, result)
+
+    def set_exception(self, exception, /):
+        """Make the future done with `exception` (an instance or a class); InvalidStateError when it is done already."""
+        if self.state != PENDING:
+            self.refuse()
+        self.fail(exception)
+
+    def fail(self, error):
+        if isinstance(error, type):
+            error = error()
+        if isinstance(error, StopIteration):
+            if not _STOP_ITERATION_WRAPPED:
+                raise TypeError("StopIteration interacts badly with generators and cannot be raised into a Future")
+            wrapped = RuntimeError("StopIteration interacts badly with generators and cannot be raised into a Future")
+            wrapped.__cause__ = error
+            wrapped.__context__ = error
+            error = wrapped
+        if not isinstance(error, BaseException):
+            raise TypeError(f"invalid exception object: an exception was expected, got {error!r}")
+        self.error_detail = error.__traceback__
+        self.settle(RAISED, error)
+        self.log_traceback = True
+        return 0
+
+    def cancel(self, msg=None):
+        """Cancel the future; return False when it is done already."""
+        self.log_traceback = False
+        if self.state != PENDING:
+            return False
+        self.cancel_now(msg)
+        return True
+
+    def cancel_now(self, message):
+        """Cancel a pending future, past what a subclass makes of cancel()."""
+        self.settle(CANCELLED, message)
+        return 0
+
+    def refuse(self):
+        raise _InvalidStateError("invalid state")
+
+    def settle(self, state, value):
+        self.value = value
+        self.state = state
+        if self.waiter is not None:
+            self.wake()
+        return 0
+
+    def wake(self):
+        waiter = self.waiter
+        more: list = self.more_waiters
+        self.waiter = None
+        self.more_waiters = None
+        if self.native and cython.cast(Scheduler, self.loop).debug:
+            cython.cast(Scheduler, self.loop).check_thread()
+        self.wake_one(waiter)
+        if more is not None:
+            for waiter in more:
+                self.wake_one(waiter)
+        return 0
+
+    def wake_one(self, waiter):
+        if type(waiter) is not tuple:
+            # native waiters wait on native loops only
+            ring_push(cython.address(cython.cast(Scheduler, self.loop).ready), waiter)
+            return 0
+        pair: tuple = cython.cast(tuple, waiter)
+        if self.native:
+            if cython.cast(Scheduler, self.loop).closed:
+                cython.cast(Scheduler, self.loop).check_closed()
+            ring_push(
+                cython.address(cython.cast(Scheduler, self.loop).ready),
+                new_handle(self.loop, pair[0], (self,), pair[1]),
+            )
+        else:
+            self.loop.call_soon(pair[0], self, context=pair[1])
+        return 0
+
+    def run(self):
+        """A timer resolves it (clearloop.sleep); a future that is done already stays as it is."""
+        if self.state == PENDING:
+            self.settle(RETURNED, None)
+        return 0
+
+    # ---- what asyncio's own modules and libraries read -------------------------------------------------------------
+
+    @property
+    def _asyncio_future_blocking(self):
+        return bool(self.blocking)
+
+    @_asyncio_future_blocking.setter
+    def _asyncio_future_blocking(self, value):
+        self.blocking = bool(value)
+
+    @property
+    def _state(self):
+        return _NAMES[self.state]
+
+    @property
+    def _result(self):
+        return self.value if self.state == RETURNED else None
+
+    @property
+    def _exception(self):
+        return self.value if self.state == RAISED else None
+
+    @property
+    def _callbacks(self):
+        waiters = self.waiters()
+        if not waiters:
+            return None
+        return [waiter if type(waiter) is tuple else (waiter, None) for waiter in waiters]
+
+    @property
+    def _loop(self):
+        return self.loop
+
+    @property
+    def _cancel_message(self):
+        return self.value if self.state == CANCELLED else None
+
+    @_cancel_message.setter
+    def _cancel_message(self, message):
+        if self.state == CANCELLED:
+            self.value = message
+
+    @property
+    def _cancelled_exc(self):
+        return self.error_detail if self.state == CANCELLED else None
+
+    @property
+    def _source_traceback(self):
+        return self.source_traceback
+
+    @property
+    def _log_traceback(self):
+        return bool(self.log_traceback)
+
+    @_log_traceback.setter
+    def _log_traceback(self, value):
+        if value:
+            raise ValueError("_log_traceback can only be set to False")
+        self.log_traceback = False
+
+
+@cython.freelist(256)
+@cython.cclass
+class FutureIterator:
+    """What `await future` drives: yields the future once while it is pending, then ends with its outcome."""
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        future: Future = self.future
+        if future is None:
+            raise StopIteration  # closed
+        if future.state == PENDING:
+            if future.blocking:
+                raise RuntimeError("await wasn't used with future")
+            future.blocking = True
+            return future
+        raise StopIteration(future.outcome())
+
+    def send(self, value):
+        return self.__next__()
+
+    def throw(self, kind, value=None, traceback=None):
+        self.future = None
+        if value is None:
+            value = kind if isinstance(kind, BaseException) else kind()
+        elif not isinstance(value, BaseException):
+            value = kind(value)
+        raise value if traceback is None else value.with_traceback(traceback)
+
+    def close(self):
+        self.future = None
+
+
+def send_to_future(iterator, value, result):
+    """The iterator's am_send slot: what `await` calls on the hot path, with no StopIteration in between."""
+    future: Future = cython.cast(FutureIterator, iterator).future
+    error: object
+    if future is None:
+        result[0] = cython.cast(cython.pointer(PyObject), None)
+        Py_INCREF_raw(result[0])
+        return PYGEN_RETURN
+    if future.state == PENDING:
+        if future.blocking:
+            result[0] = cython.NULL
+            error = RuntimeError("await wasn't used with future")
+            set_error(type_of(cython.cast(cython.pointer(PyObject), error)), cython.cast(cython.pointer(PyObject), error))
+            return PYGEN_ERROR
+        future.blocking = True
+        result[0] = cython.cast(cython.pointer(PyObject), future)
+        Py_INCREF_raw(result[0])
+        return PYGEN_NEXT
+    if future.state == RETURNED:
+        result[0] = cython.cast(cython.pointer(PyObject), future.value)
+        Py_INCREF_raw(result[0])
+        return PYGEN_RETURN
+    result[0] = cython.NULL
+    if future.state == RAISED:
+        future.log_traceback = False
+        error = future.value
+        set_traceback(cython.cast(cython.pointer(PyObject), error), cython.cast(cython.pointer(PyObject), future.error_detail))
+    else:
+        error = future.make_cancelled_error()
+    set_error(type_of(cython.cast(cython.pointer(PyObject), error)), cython.cast(cython.pointer(PyObject), error))
+    return PYGEN_ERROR
+
+
+def new_future(loop):
+    future: Future = Future.__new__(Future)
+    future.loop = loop
+    future.native = True
+    future.plain = True
+    if loop.debug:
+        future.source_traceback = format_helpers.extract_stack(sys._getframe(0))
+    return future
+
+
+install_am_send(FutureIterator, send_to_future)

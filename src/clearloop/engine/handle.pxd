@@ -1,0 +1,13 @@
+from clearloop.engine.runnable cimport Runnable
+
+
+cdef class Handle(Runnable):
+    cdef object callback
+    cdef object args
+    cdef object context
+    cdef object loop
+    cdef object note  # None; in debug mode (source traceback, repr at cancellation)
+    cdef object __weakref__
+
+
+cdef Handle new_handle(object loop, object callback, object args, object context)

@@ -1,0 +1,140 @@
+"""A callback that was scheduled once, as call_soon hands it out.
+
+`isinstance(handle, asyncio.Handle)` holds by way of `__class__`; asyncio's own class is not inherited, since its
+slots cost more than the callback.
+"""
+
+import asyncio
+import sys
+from asyncio import format_helpers
+
+import cython
+from cython.cimports.clearloop.engine.runnable import Runnable
+from cython.cimports.clearloop.system.capi import (
+    Py_DECREF_raw,
+    PyContext_CopyCurrent,
+    PyContext_Enter,
+    PyContext_Exit,
+    propagate,
+    tuple_items,
+    tuple_size,
+    vectorcall_raw,
+)
+from cython.cimports.cpython.ref import PyObject
+
+_HANDLE: object = asyncio.Handle
+
+
+def report_callback_error(handle, loop, error, source_traceback):
+    """Tell the loop's exception handler that a callback raised."""
+    callback = format_helpers._format_callback_source(handle._callback, handle._args)
+    context = {"message": f"Exception in callback {callback}", "exception": error, "handle": handle}
+    if source_traceback:
+        context["source_traceback"] = source_traceback
+    loop.call_exception_handler(context)
+
+
+@cython.cclass
+class Handle(Runnable):
+    """A scheduled callback: https://docs.python.org/3/library/asyncio-eventloop.html#callback-handles"""
+
+    def __init__(self, callback, args, loop, context=None):
+        self.loop = loop
+        self.callback = callback
+        self.args = tuple(args)
+        self.context = PyContext_CopyCurrent() if context is None else context
+        if loop.get_debug():
+            self.note = [format_helpers.extract_stack(sys._getframe(0)), None]
+
+    @property
+    def __class__(self):
+        return _HANDLE
+
+    def run(self):
+        result: cython.pointer(PyObject)
+        if self.dead:
+            return 0
+        args = self.args
+        PyContext_Enter(self.context)
+        result = vectorcall_raw(
+            cython.cast(cython.pointer(PyObject), self.callback),
+            tuple_items(cython.cast(cython.pointer(PyObject), args), 0),
+            tuple_size(args),
+            cython.NULL,
+        )
+        PyContext_Exit(self.context)
+        if result != cython.NULL:
+            Py_DECREF_raw(result)
+            return 0
+        try:
+            propagate()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            report_callback_error(self, self.loop, error, self._source_traceback)
+        return 0
+
+    def _run(self):
+        self.run()
+
+    def cancel(self):
+        """Cancel the callback; has no effect when it has run or was cancelled already."""
+        if self.dead:
+            return
+        if self.note is not None:
+            self.note[1] = repr(self)
+        self.dead = True
+        self.callback = None
+        self.args = None
+
+    def cancelled(self):
+        """Return whether the callback was cancelled."""
+        return bool(self.dead)
+
+    def get_context(self):
+        """Return the contextvars.Context that the callback runs in."""
+        return self.context
+
+    @property
+    def _callback(self):
+        return self.callback
+
+    @property
+    def _args(self):
+        return self.args
+
+    @property
+    def _context(self):
+        return self.context
+
+    @property
+    def _loop(self):
+        return self.loop
+
+    @property
+    def _cancelled(self):
+        return bool(self.dead)
+
+    @property
+    def _source_traceback(self):
+        return None if self.note is None else self.note[0]
+
+    @property
+    def _repr(self):
+        return None if self.note is None else self.note[1]
+
+    def _repr_info(self):
+        return _HANDLE._repr_info(self)
+
+    def __repr__(self):
+        kept = self._repr
+        return kept if kept is not None else f"<{' '.join(self._repr_info())}>"
+
+
+def new_handle(loop, callback, args, context):
+    handle: Handle = Handle.__new__(Handle)
+    handle.loop = loop
+    handle.callback = callback
+    handle.args = args
+    handle.context = PyContext_CopyCurrent() if context is None else context
+    return handle

@@ -1,0 +1,20 @@
+from libc.stdint cimport uint32_t
+
+from clearloop.engine.handle cimport Handle
+from clearloop.engine.runnable cimport Source
+from clearloop.engine.scheduler cimport Scheduler
+
+
+cdef class Descriptor(Source):
+    cdef Scheduler loop
+    cdef int fd
+    cdef Handle reader
+    cdef Handle writer
+    cdef int update(self) except -1
+    cdef int run_handle(self, Handle handle) except -1
+
+
+cdef class Readiness:
+    cdef Scheduler loop
+    cdef set held  # the descriptors that have a callback
+    cdef Descriptor find(self, int fd, bint make)

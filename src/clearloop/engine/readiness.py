@@ -1,0 +1,157 @@
+"""add_reader and add_writer: callbacks for descriptors that somebody else reads and writes.
+
+One Descriptor holds the reader and the writer of one file descriptor, level-triggered: a callback runs in every turn
+in which its descriptor is ready, until it is removed.
+"""
+
+import cython
+from cython.cimports.clearloop.engine.handle import Handle, new_handle
+from cython.cimports.clearloop.engine.runnable import Source
+from cython.cimports.clearloop.engine.scheduler import Scheduler
+from cython.cimports.clearloop.system.poller import FAULT, HANGUP, READABLE, WRITABLE
+from cython.cimports.libc.stdint import uint32_t
+
+
+def descriptor_of(fileobj):
+    """The descriptor number of an int or of something with fileno(); raises ValueError for anything else."""
+    if isinstance(fileobj, int):
+        fd = int(fileobj)
+    else:
+        try:
+            fd = int(fileobj.fileno())
+        except (AttributeError, TypeError, ValueError):
+            raise ValueError(f"Invalid file object: {fileobj!r}") from None
+    if fd < 0:
+        raise ValueError(f"Invalid file descriptor: {fd}")
+    return fd
+
+
+@cython.cclass
+class Descriptor(Source):
+    """The reader and the writer callback of one descriptor."""
+
+    def run(self):
+        revents: uint32_t = self.revents
+        self.revents = 0
+        self.queued = False
+        # an error or a hang-up is for both: their next read or write finds out what it is
+        if self.reader is not None and revents & (READABLE | HANGUP | FAULT):
+            self.run_handle(self.reader)
+        if self.writer is not None and revents & (WRITABLE | HANGUP | FAULT):
+            self.run_handle(self.writer)
+        return 0
+
+    def run_handle(self, handle):
+        handle.run()
+        return 0
+
+    def update(self):
+        """Tell the poller what is still wanted."""
+        events: uint32_t = 0
+        if self.reader is not None:
+            events |= READABLE
+        if self.writer is not None:
+            events |= WRITABLE
+        if self.loop.poller.owner_of(self.fd) is not self:
+            if events:
+                self.loop.poller.add(self.fd, events, self)
+        elif events:
+            # even when nothing changed: the number may name another file by now
+            self.loop.poller.modify(self.fd, events)
+        else:
+            self.loop.poller.remove(self.fd)
+        return 0
+
+    def __repr__(self):
+        return f"<Descriptor fd={self.fd} reader={self.reader!r} writer={self.writer!r}>"
+
+
+@cython.cclass
+class Readiness:
+    """The watched descriptors of one loop."""
+
+    def __init__(self, loop: Scheduler):
+        self.loop = loop
+        self.held = set()
+
+    def find(self, fd, make):
+        owner = self.loop.poller.owner_of(fd)
+        if isinstance(owner, Descriptor):
+            return owner
+        if not make:
+            return None
+        if owner is not None:
+            raise RuntimeError(f"File descriptor {fd!r} is used by transport {owner!r}")
+        descriptor: Descriptor = Descriptor.__new__(Descriptor)
+        descriptor.loop = self.loop
+        descriptor.fd = fd
+        return descriptor
+
+    def add_reader(self, fd: cython.int, callback, args):
+        """Watch for readability; a reader that was there before is cancelled."""
+        descriptor: Descriptor = self.find(fd, True)
+        before: Handle = descriptor.reader
+        descriptor.reader = new_handle(self.loop, callback, args, None)
+        handle = descriptor.reader
+        try:
+            descriptor.update()
+        except BaseException:
+            descriptor.reader = before
+            raise
+        if before is not None:
+            before.cancel()
+        self.held.add(descriptor)
+        return handle
+
+    def add_writer(self, fd: cython.int, callback, args):
+        """Watch for writability; a writer that was there before is cancelled."""
+        descriptor: Descriptor = self.find(fd, True)
+        before: Handle = descriptor.writer
+        descriptor.writer = new_handle(self.loop, callback, args, None)
+        handle = descriptor.writer
+        try:
+            descriptor.update()
+        except BaseException:
+            descriptor.writer = before
+            raise
+        if before is not None:
+            before.cancel()
+        self.held.add(descriptor)
+        return handle
+
+    def remove_reader(self, fd: cython.int):
+        """Stop watching for readability; return whether there was a reader."""
+        descriptor: Descriptor = self.find(fd, False)
+        if descriptor is None or descriptor.reader is None:
+            return False
+        handle: Handle = descriptor.reader
+        descriptor.reader = None
+        handle.cancel()
+        self.dropped(descriptor)
+        return True
+
+    def remove_writer(self, fd: cython.int):
+        """Stop watching for writability; return whether there was a writer."""
+        descriptor: Descriptor = self.find(fd, False)
+        if descriptor is None or descriptor.writer is None:
+            return False
+        handle: Handle = descriptor.writer
+        descriptor.writer = None
+        handle.cancel()
+        self.dropped(descriptor)
+        return True
+
+    def dropped(self, descriptor: Descriptor):
+        if descriptor.reader is None and descriptor.writer is None:
+            self.held.discard(descriptor)
+        descriptor.update()
+
+    def is_watched(self, fd: cython.int):
+        """Whether add_reader or add_writer watches the descriptor."""
+        return self.find(fd, False) is not None
+
+    def close(self):
+        """The loop closes: drop every callback."""
+        for descriptor in list(self.held):
+            self.remove_reader(cython.cast(Descriptor, descriptor).fd)
+            self.remove_writer(cython.cast(Descriptor, descriptor).fd)

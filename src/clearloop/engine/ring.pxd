@@ -1,0 +1,66 @@
+# The ready queue: a ring of owned references whose capacity is a power of two.  push and pop are a store, a mask and
+# an increment; it grows by doubling and never allocates in the steady state.  Everything here runs under the GIL and
+# calls no Python code (a decref only in ring_clear), so other threads may push between any two callbacks.
+from cpython.ref cimport PyObject, Py_INCREF
+from libc.stdlib cimport malloc, free
+from libc.string cimport memcpy
+
+cdef struct Ring:
+    PyObject** items
+    size_t mask  # capacity - 1
+    size_t head  # index of the next entry to run; grows without bound, masked on use
+    size_t tail  # index of the next free slot
+
+cdef enum:
+    RING_CAPACITY = 64
+
+cdef inline int ring_init(Ring* ring) except -1:
+    ring.items = <PyObject**> malloc(RING_CAPACITY * sizeof(PyObject*))
+    if ring.items == NULL:
+        raise MemoryError()
+    ring.mask = RING_CAPACITY - 1
+    ring.head = ring.tail = 0
+    return 0
+
+cdef inline int ring_resize(Ring* ring, size_t capacity) except -1:
+    cdef size_t size = ring.tail - ring.head
+    cdef size_t first = ring.head & ring.mask
+    cdef size_t until_wrap = ring.mask + 1 - first
+    cdef PyObject** items = <PyObject**> malloc(capacity * sizeof(PyObject*))
+    if items == NULL:
+        raise MemoryError()
+    if until_wrap > size:
+        until_wrap = size
+    memcpy(items, ring.items + first, until_wrap * sizeof(PyObject*))
+    memcpy(items + until_wrap, ring.items, (size - until_wrap) * sizeof(PyObject*))
+    free(ring.items)
+    ring.items = items
+    ring.mask = capacity - 1
+    ring.head = 0
+    ring.tail = size
+    return 0
+
+cdef inline int ring_push_owned(Ring* ring, PyObject* entry) except -1:
+    """Append `entry`, taking over the caller's reference (also when it fails, the caller still owns it)."""
+    if ring.tail - ring.head > ring.mask:
+        ring_resize(ring, 2 * (ring.mask + 1))
+    ring.items[ring.tail & ring.mask] = entry
+    ring.tail += 1
+    return 0
+
+cdef inline int ring_push(Ring* ring, object entry) except -1:
+    if ring.tail - ring.head > ring.mask:
+        ring_resize(ring, 2 * (ring.mask + 1))
+    Py_INCREF(entry)
+    ring.items[ring.tail & ring.mask] = <PyObject*> entry
+    ring.tail += 1
+    return 0
+
+cdef inline size_t ring_size(Ring* ring) noexcept:
+    return ring.tail - ring.head
+
+cdef inline PyObject* ring_pop(Ring* ring) noexcept:
+    """The oldest entry with its reference; the ring must not be empty."""
+    cdef PyObject* entry = ring.items[ring.head & ring.mask]
+    ring.head += 1
+    return entry

@@ -1,0 +1,11 @@
+cdef class Runnable:
+    cdef unsigned char dead
+    cdef unsigned char scheduled
+    cdef unsigned char is_task
+    cdef unsigned char queued
+    cdef int run(self) except -1
+
+
+cdef class Source(Runnable):
+    cdef unsigned int revents
+    cdef int flush(self) except -1

@@ -1,0 +1,57 @@
+from cpython.ref cimport PyObject
+from libc.stdint cimport int64_t, uint64_t
+
+from clearloop.engine.ring cimport Ring
+from clearloop.engine.runnable cimport Runnable, Source
+from clearloop.engine.timers cimport TimerHandle, Timers
+from clearloop.system.poller cimport Poller
+
+
+cdef class Scheduler:
+    cdef Ring ready
+    cdef Timers timers
+    cdef Poller poller
+
+    # state of the run
+    cdef bint closed
+    cdef bint stopping
+    cdef bint debug
+    cdef bint own_clock          # time() is ours; a subclass may bring a clock of its own
+    cdef unsigned long thread_id # of the thread that runs the loop, or 0
+    cdef int64_t slow_ns         # debug mode reports callbacks that take longer
+    cdef double slow_seconds
+
+    # how long the poll is put off while callbacks are ready
+    cdef Py_ssize_t since_poll
+    cdef int64_t polled_tick
+
+    # the step that runs: what the probe publishes
+    cdef PyObject* entry         # owned; NULL between turns
+    cdef uint64_t steps
+
+    # sources with bytes to send when the step ends
+    cdef PyObject** dirty
+    cdef Py_ssize_t dirty_size
+    cdef Py_ssize_t dirty_capacity
+
+    # unfinished tasks: an intrusive list of owned references (engine/task.py)
+    cdef PyObject* first_task
+    cdef Py_ssize_t task_count
+    cdef bint current_set        # asyncio's current task was set by a task's step and not cleared yet
+
+    cdef int64_t now(self) except -1
+    cdef int turn(self) except -1
+    cdef int poll(self, int64_t timeout) except -1
+    cdef int run_batch(self, size_t count) except -1
+    cdef int run_batch_timed(self, size_t count) except -1
+    cdef int flush_dirty(self) except -1
+    cdef int mark_dirty(self, Source source) except -1
+    cdef int enqueue(self, Runnable entry) except -1
+    cdef int check_thread(self) except -1
+    cdef int check_closed(self) except -1
+    cdef int check_callback(self, object callback, str method) except -1
+    cdef int drop_all(self) except -1
+    cdef double seconds(self) except? -1
+    cdef TimerHandle add_timer(self, double when, object callback, object args, object context, str method)
+    cdef int finish_step(self) except -1
+    cdef int64_t idle_time(self) except? -2

@@ -1,0 +1,429 @@
+"""What runs, and when: one turn of the loop.
+
+    poll (if due)  ->  timers that are due  ->  the callbacks that are ready now, in order
+
+The poll puts sources with events behind what is ready already, due timers come behind those, and what callbacks
+schedule runs in the next turn: the order that asyncio's loop has.
+
+Asking the kernel costs a system call, more than a task switch does.  While callbacks are ready the poll is put off,
+but no longer than POLL_AFTER callbacks or one tick of the kernel's coarse clock (1 to 4 ms), so that no socket
+starves behind tasks that keep each other awake.
+"""
+
+import asyncio
+import sys
+from asyncio import format_helpers
+from asyncio.log import logger
+
+import cython
+from cython.cimports.clearloop.engine.current import clear_current
+from cython.cimports.clearloop.engine.handle import Handle, new_handle
+from cython.cimports.clearloop.engine.ring import ring_init, ring_pop, ring_push, ring_resize, ring_size
+from cython.cimports.clearloop.engine.runnable import Runnable, Source
+from cython.cimports.clearloop.engine.timers import TimerHandle, Timers, nanoseconds, new_timer_handle
+from cython.cimports.clearloop.system.capi import (
+    Py_DECREF_raw,
+    Py_INCREF_raw,
+    PyErr_CheckSignals,
+    PyThread_get_thread_ident,
+)
+from cython.cimports.clearloop.system.clock import coarse_ns, monotonic_ns
+from cython.cimports.clearloop.system.poller import EpollPoller, Poller
+from cython.cimports.cpython.ref import PyObject
+from cython.cimports.libc.stdint import INT64_MAX, int64_t
+from cython.cimports.libc.stdlib import free, realloc
+
+POLL_AFTER = cython.declare(cython.Py_ssize_t, 256)
+KEEP_CAPACITY = cython.declare(cython.size_t, 65536)  # a ready queue that was longer is given back when it is empty
+
+
+@cython.cclass
+class Scheduler:
+    """The ready queue, the timers and the poller of one loop, and the turn that drives them."""
+
+    def __cinit__(self, *args, **kwargs):
+        ring_init(cython.address(self.ready))
+        self.timers = Timers()
+        self.poller = EpollPoller()
+        self.since_poll = POLL_AFTER
+        self.own_clock = True
+        self.slow_seconds = 0.1
+        self.slow_ns = 100_000_000
+
+    def __init__(self):
+        self.own_clock = type(self).time is Scheduler.time
+
+    def __dealloc__(self):
+        while ring_size(cython.address(self.ready)):
+            Py_DECREF_raw(ring_pop(cython.address(self.ready)))
+        free(self.ready.items)
+        while self.dirty_size:
+            self.dirty_size -= 1
+            Py_DECREF_raw(self.dirty[self.dirty_size])
+        free(self.dirty)
+
+    # ---- scheduling ------------------------------------------------------------------------------------------------
+
+    def call_soon(self, callback, *args, context=None):
+        """Run `callback(*args)` in the next turn.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.call_soon
+        """
+        if self.closed:
+            self.check_closed()
+        handle: Handle = new_handle(self, callback, args, context)
+        if self.debug:
+            self.check_thread()
+            self.check_callback(callback, "call_soon")
+            handle.note = [format_helpers.extract_stack(sys._getframe(0)), None]
+        ring_push(cython.address(self.ready), handle)
+        return handle
+
+    def call_soon_threadsafe(self, callback, *args, context=None):
+        """Like call_soon, from any thread, and wakes the loop.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.call_soon_threadsafe
+        """
+        if self.closed:
+            self.check_closed()
+        handle: Handle = new_handle(self, callback, args, context)
+        if self.debug:
+            self.check_callback(callback, "call_soon_threadsafe")
+            handle.note = [format_helpers.extract_stack(sys._getframe(0)), None]
+        ring_push(cython.address(self.ready), handle)
+        if self.poller.waiting == 1:
+            self.poller.wake()
+        return handle
+
+    def call_later(self, delay, callback, *args, context=None):
+        """Run `callback(*args)` after `delay` seconds.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.call_later
+        """
+        if delay is None:
+            raise TypeError("delay must not be None")
+        return self.add_timer(self.seconds() + cython.cast(cython.double, delay), callback, args, context, "call_later")
+
+    def call_at(self, when, callback, *args, context=None):
+        """Run `callback(*args)` at the time `when`, in seconds of `loop.time()`.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.call_at
+        """
+        if when is None:
+            raise TypeError("when cannot be None")
+        return self.add_timer(when, callback, args, context, "call_at")
+
+    def seconds(self):
+        if self.own_clock:
+            return cython.cast(cython.double, monotonic_ns()) / 1e9
+        return self.time()
+
+    def add_timer(self, when, callback, args, context, method):
+        if self.closed:
+            self.check_closed()
+        deadline: int64_t = nanoseconds(when)
+        handle: TimerHandle = new_timer_handle(self, self.timers, when, callback, args, context)
+        if self.debug:
+            self.check_thread()
+            self.check_callback(callback, method)
+            handle.note = [format_helpers.extract_stack(sys._getframe(0)), None]
+        self.timers.push(deadline, handle)
+        return handle
+
+    def enqueue(self, entry):
+        ring_push(cython.address(self.ready), entry)
+        return 0
+
+    def time(self):
+        """Return the loop's clock in seconds: CLOCK_MONOTONIC, as time.monotonic() has it.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.time
+        """
+        return cython.cast(cython.double, monotonic_ns()) / 1e9
+
+    def now(self):
+        return monotonic_ns() if self.own_clock else nanoseconds(self.time())
+
+    # ---- the turn --------------------------------------------------------------------------------------------------
+
+    def _spin(self):
+        """Turn until stopped: this is the event loop."""
+        self.thread_id = PyThread_get_thread_ident()
+        self.since_poll = POLL_AFTER  # the first turn of a run always asks the kernel
+        try:
+            while True:
+                self.turn()
+                if self.stopping:
+                    break
+        finally:
+            self.finish_step()
+            self.stopping = False
+            self.thread_id = 0
+            if self.current_set:
+                self.current_set = False
+                clear_current(self)
+
+    def _run_once(self):
+        """One turn, for code that steps a loop by hand."""
+        try:
+            self.turn()
+        finally:
+            self.finish_step()
+
+    def finish_step(self):
+        """After an exception that ends the loop: let go of the entry that raised, and send what it wrote."""
+        entry: cython.pointer(PyObject) = self.entry
+        self.entry = cython.NULL
+        if entry != cython.NULL:
+            Py_DECREF_raw(entry)
+        if self.dirty_size:
+            self.flush_dirty()
+        return 0
+
+    def turn(self):
+        count: cython.size_t = ring_size(cython.address(self.ready))
+        if count == 0:
+            if self.ready.mask >= KEEP_CAPACITY:
+                ring_resize(cython.address(self.ready), 64)
+            self.poll(0 if self.stopping else self.idle_time())
+        elif self.since_poll >= POLL_AFTER:
+            self.poll(0)
+        elif coarse_ns() != self.polled_tick:
+            PyErr_CheckSignals()
+            self.poll(0)
+        if self.timers.size:
+            self.timers.pop_due(self.now(), cython.address(self.ready))
+        count = ring_size(cython.address(self.ready))
+        self.since_poll += count
+        if self.debug:
+            self.run_batch_timed(count)
+        else:
+            self.run_batch(count)
+        return 0
+
+    def idle_time(self):
+        """How long to wait for events when nothing is ready, in nanoseconds; -1 without end."""
+        if self.timers.size == 0:
+            return -1
+        deadline: int64_t = self.timers.first()
+        if deadline < 0 or deadline == INT64_MAX:
+            return -1
+        deadline -= self.now()
+        return deadline if deadline > 0 else 0
+
+    def poll(self, timeout):
+        if self.current_set:
+            self.current_set = False
+            clear_current(self)
+        count: cython.int = self.poller.wait(timeout)
+        place: cython.int
+        source: Source
+        for place in range(count):
+            source = cython.cast(Source, self.poller.events[place].owner)
+            source.revents |= self.poller.events[place].events
+            if not source.queued:
+                source.queued = True
+                ring_push(cython.address(self.ready), source)
+        self.since_poll = 0
+        self.polled_tick = coarse_ns()
+        return 0
+
+    def run_batch(self, count):
+        entry: cython.pointer(PyObject)
+        while count > 0:
+            count -= 1
+            entry = ring_pop(cython.address(self.ready))
+            self.entry = entry
+            self.steps += 1
+            if self.current_set and not cython.cast(Runnable, entry).is_task:
+                self.current_set = False
+                clear_current(self)
+            cython.cast(Runnable, entry).run()
+            if self.dirty_size:
+                self.flush_dirty()
+            self.entry = cython.NULL
+            Py_DECREF_raw(entry)
+            if self.closed:
+                break  # a callback closed the loop: its queue is gone
+        return 0
+
+    def run_batch_timed(self, count):
+        """run_batch in debug mode: slow callbacks are logged."""
+        began: int64_t
+        took: int64_t
+        while count > 0:
+            count -= 1
+            entry = ring_pop(cython.address(self.ready))
+            self.entry = entry
+            self.steps += 1
+            if self.current_set and not cython.cast(Runnable, entry).is_task:
+                self.current_set = False
+                clear_current(self)
+            began = monotonic_ns()
+            cython.cast(Runnable, entry).run()
+            if self.dirty_size:
+                self.flush_dirty()
+            took = monotonic_ns() - began
+            if took >= self.slow_ns:
+                logger.warning("Executing %s took %.3f seconds", describe(cython.cast(object, entry)), took / 1e9)
+            self.entry = cython.NULL
+            Py_DECREF_raw(entry)
+            if self.closed:
+                break
+        return 0
+
+    # ---- what a step leaves to send --------------------------------------------------------------------------------
+
+    def mark_dirty(self, source):
+        """`source` has written: flush it when the step ends.  Call it once per source and flush."""
+        if self.dirty_size == self.dirty_capacity:
+            capacity: cython.Py_ssize_t = 2 * self.dirty_capacity if self.dirty_capacity else 16
+            grown = cython.cast(
+                cython.pointer(cython.pointer(PyObject)),
+                realloc(self.dirty, capacity * cython.sizeof(cython.pointer(PyObject))),
+            )
+            if grown == cython.NULL:
+                raise MemoryError()
+            self.dirty = grown
+            self.dirty_capacity = capacity
+        self.dirty[self.dirty_size] = cython.cast(cython.pointer(PyObject), source)
+        Py_INCREF_raw(self.dirty[self.dirty_size])
+        self.dirty_size += 1
+        if self.entry == cython.NULL and self.dirty_size == 1 and self.thread_id == 0:
+            # written while the loop does not run (before run_forever, between runs): nothing would end this step
+            self.flush_dirty()
+        return 0
+
+    def flush_dirty(self):
+        source: cython.pointer(PyObject)
+        place: cython.Py_ssize_t = 0
+        while place < self.dirty_size:
+            source = self.dirty[place]
+            place += 1
+            if place == self.dirty_size:
+                self.dirty_size = place = 0
+            cython.cast(Source, source).flush()
+            Py_DECREF_raw(source)
+        return 0
+
+    # ---- state -----------------------------------------------------------------------------------------------------
+
+    def stop(self):
+        """Stop the loop at the end of this turn.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.stop
+        """
+        self.stopping = True
+
+    def is_running(self):
+        """Return whether the loop runs."""
+        return self.thread_id != 0
+
+    def is_closed(self):
+        """Return whether the loop was closed."""
+        return bool(self.closed)
+
+    def get_debug(self):
+        """Return whether debug mode is on."""
+        return bool(self.debug)
+
+    def set_debug(self, enabled):
+        """Switch debug mode: https://docs.python.org/3/library/asyncio-dev.html#debug-mode"""
+        self.debug = bool(enabled)
+        self._debug_changed()
+
+    def _debug_changed(self):
+        pass
+
+    @property
+    def _debug(self):
+        return bool(self.debug)
+
+    @property
+    def _thread_id(self):
+        return self.thread_id or None
+
+    @property
+    def _stopping(self):
+        return bool(self.stopping)
+
+    @property
+    def _closed(self):
+        return bool(self.closed)
+
+    @property
+    def slow_callback_duration(self):
+        """In debug mode, callbacks that take longer than this many seconds are logged."""
+        return self.slow_seconds
+
+    @slow_callback_duration.setter
+    def slow_callback_duration(self, seconds):
+        self.slow_seconds = seconds
+        self.slow_ns = INT64_MAX if seconds > 9e9 else cython.cast(int64_t, self.slow_seconds * 1e9)
+
+    def _check_closed(self):
+        self.check_closed()
+
+    def _check_thread(self):
+        self.check_thread()
+
+    def _check_callback(self, callback, method):
+        self.check_callback(callback, method)
+
+    def check_closed(self):
+        if self.closed:
+            raise RuntimeError("Event loop is closed")
+        return 0
+
+    def check_thread(self):
+        if self.thread_id != 0 and self.thread_id != PyThread_get_thread_ident():
+            raise RuntimeError(
+                "Non-thread-safe operation invoked on an event loop other than the current one; "
+                "use loop.call_soon_threadsafe() from other threads"
+            )
+        return 0
+
+    def check_callback(self, callback, method):
+        if asyncio.iscoroutine(callback) or asyncio.coroutines.iscoroutinefunction(callback):
+            raise TypeError(f"coroutines cannot be used with {method}()")
+        if not callable(callback):
+            raise TypeError(f"a callable object was expected by {method}(), got {callback!r}")
+        return 0
+
+    def _close_scheduler(self):
+        """Forget everything that was scheduled and give the descriptors back."""
+        self.closed = True
+        self.drop_all()
+        self.poller.close()
+
+    def drop_all(self):
+        while ring_size(cython.address(self.ready)):
+            Py_DECREF_raw(ring_pop(cython.address(self.ready)))
+        self.timers.clear()
+        while self.dirty_size:
+            self.dirty_size -= 1
+            Py_DECREF_raw(self.dirty[self.dirty_size])
+        return 0
+
+    # ---- counters --------------------------------------------------------------------------------------------------
+
+    def _current_handle(self):
+        """The callback's handle that runs now, for the default exception handler; None in a task or between turns."""
+        if self.entry == cython.NULL:
+            return None
+        entry = cython.cast(object, self.entry)
+        return entry if isinstance(entry, Handle) else None
+
+    def _ready_count(self):
+        return ring_size(cython.address(self.ready))
+
+    def _timer_count(self):
+        return self.timers.size - self.timers.dead
+
+    def _step_count(self):
+        return self.steps
+
+
+def describe(entry):
+    """How debug mode names an entry: asyncio names a task's step by its task, all else by its handle."""
+    return repr(entry)

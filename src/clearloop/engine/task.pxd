@@ -1,0 +1,40 @@
+from cpython.ref cimport PyObject
+from libc.stdint cimport uint64_t
+
+from clearloop.engine.future cimport Future
+from clearloop.engine.scheduler cimport Scheduler
+
+
+cdef class Task(Future):
+    cdef object coro
+    cdef object context
+    cdef object name            # None until somebody asks: then "Task-N"
+    cdef object fut_waiter      # what the task waits for
+    cdef object throwing        # an error to throw into the coroutine in the next step
+    cdef uint64_t serial
+    cdef int cancel_requests
+    cdef bint must_cancel
+    cdef bint log_destroy_pending
+    cdef bint linked
+    cdef bint entered           # the step runs inside a handle that has entered the context
+    cdef PyObject* next_task    # borrowed; the list's references are owned by being linked
+    cdef PyObject* previous_task
+    cdef int step(self) except -1
+    cdef int send(self, object error) except -1
+    cdef int take_yielded(self, object yielded) except -1
+    cdef int wait_for(self, Future future) except -1
+    cdef int wait_for_foreign(self, object future) except -1
+    cdef int finish_raised(self) except -1
+    cdef int again(self, object error) except -1
+    cdef int settled(self) except -1
+    cdef int start_eagerly(self) except -1
+    cdef int run_entered(self) except -1
+    cdef int step_foreign(self) except -1
+    cdef object error_to_throw(self)
+    cdef int finish_with(self, object error) except -1
+    cdef int begin(self, object coro, object name, object context, bint eager) except -1
+
+
+cdef Task new_task(Scheduler loop, object coro, object name, object context, bint eager)
+cdef int link_task(Scheduler loop, Task task) except -1
+cdef int unlink_task(Scheduler loop, Task task) except -1

@@ -1,0 +1,517 @@
+"""Task: drives one coroutine, step by step, and is the future of its result.
+
+    where it is                 fut_waiter   in the ready queue   must_cancel
+    waiting to run              None         yes                  may be set: the step throws CancelledError
+    running                     None         no                   may be set from inside
+    waiting for a future        the future   no                   never: cancel() goes to the future
+    woken, not yet run          the future   yes                  never: the future was done first
+    done                        None         no                   False
+
+A task is in the ready queue at most once.  When the coroutine yields a native pending future, the task stores itself
+there as the waiter; the future puts it back into the ready queue, and `step` goes on.  A future of another kind gets
+`_wakeup` as an ordinary done-callback.
+
+On a native loop an unfinished task is linked into the loop's list, which owns a reference: a task that nobody else
+holds is never lost to the garbage collector, and asyncio.all_tasks() reads the list (engine/registry.py).  On a loop
+of another make the task behaves as asyncio's own does.
+"""
+
+import asyncio
+import sys
+from asyncio import base_futures, base_tasks, coroutines, events, exceptions, format_helpers
+from types import GenericAlias
+
+import cython
+from cython.cimports.clearloop.engine.current import clear_current, set_current, swap_current
+from cython.cimports.clearloop.engine.future import CANCELLED, PENDING, RAISED, RETURNED, Future
+from cython.cimports.clearloop.engine.ring import ring_push
+from cython.cimports.clearloop.engine.scheduler import Scheduler
+from cython.cimports.clearloop.system.capi import (
+    PYGEN_NEXT,
+    PYGEN_RETURN,
+    Py_DECREF_raw,
+    Py_INCREF_raw,
+    PyContext_CopyCurrent,
+    PyContext_Enter,
+    PyContext_Exit,
+    PyCoro_CheckExact,
+    PyIter_Send,
+    PySendResult,
+    propagate,
+    steal,
+)
+from cython.cimports.cpython.ref import PyObject
+from cython.cimports.libc.stdint import uint64_t
+
+_TASK: object = asyncio.Task
+_CancelledError: object = exceptions.CancelledError
+_register_task: object = asyncio.tasks._register_task
+_enter_task: object = asyncio.tasks._enter_task
+_leave_task: object = asyncio.tasks._leave_task
+_created = cython.declare(uint64_t, 0)
+
+
+@cython.cclass
+class Task(Future):
+    """https://docs.python.org/3/library/asyncio-task.html#asyncio.Task"""
+
+    __class_getitem__ = classmethod(GenericAlias)
+
+    def __init__(self, coro, *, loop=None, name=None, context=None, eager_start=False):
+        Future.__init__(self, loop=loop)
+        self.plain = type(self) is Task
+        check_coroutine(coro)
+        self.begin(coro, name, context, eager_start)
+
+    def begin(self, coro, name, context, eager):
+        global _created
+        if name is not None and type(name) is not str:
+            name = str(name)
+        if name is None:
+            _created += 1
+            self.serial = _created
+        self.name = name
+        self.coro = coro
+        self.context = PyContext_CopyCurrent() if context is None else context
+        self.log_destroy_pending = True
+        self.is_task = True
+        if not self.native:
+            if eager and self.loop.is_running():
+                self.start_eagerly()
+                if self.state == PENDING:
+                    _register_task(self)
+            else:
+                _register_task(self)
+                self.loop.call_soon(self._step, context=self.context)
+            return 0
+        link_task(self.loop, self)
+        if eager and cython.cast(Scheduler, self.loop).thread_id != 0:
+            self.start_eagerly()
+        else:
+            if cython.cast(Scheduler, self.loop).closed:
+                unlink_task(self.loop, self)
+                cython.cast(Scheduler, self.loop).check_closed()
+            ring_push(cython.address(cython.cast(Scheduler, self.loop).ready), self)
+        return 0
+
+    @property
+    def __class__(self):
+        return _TASK
+
+    def __repr__(self):
+        return f"<{type(self).__name__} {' '.join(base_tasks._task_repr_info(self))}>"
+
+    def __del__(self):
+        if self.state == PENDING and self.log_destroy_pending and self.coro is not None:
+            context = {"task": self, "message": "Task was destroyed but it is pending!"}
+            if self.source_traceback:
+                context["source_traceback"] = self.source_traceback
+            self.loop.call_exception_handler(context)
+        if self.log_traceback:
+            self.report_unfetched()
+
+    # ---- the way of a job ------------------------------------------------------------------------------------------
+
+    def run(self):
+        """One step, from the ready queue."""
+        loop: Scheduler
+        if not self.native:
+            return self.step_foreign()
+        if self.state != PENDING:
+            return 0  # destroyed in between: a closing loop, a second driver
+        loop = cython.cast(Scheduler, self.loop)
+        set_current(loop, self)
+        loop.current_set = True
+        return self.step()
+
+    def step(self):
+        """Let the coroutine run to its next await, inside the task's context."""
+        result: cython.pointer(PyObject) = cython.NULL
+        status: PySendResult
+        context = self.context
+        if self.fut_waiter is not None or self.must_cancel or self.throwing is not None:
+            error = self.error_to_throw()
+            if error is not None:
+                return self.send(error)
+        if not self.entered:
+            PyContext_Enter(context)
+        status = PyIter_Send(
+            cython.cast(cython.pointer(PyObject), self.coro),
+            cython.cast(cython.pointer(PyObject), None),
+            cython.address(result),
+        )
+        if not self.entered:
+            PyContext_Exit(context)
+        if status == PYGEN_NEXT:
+            return self.take_yielded(steal(result))
+        if status == PYGEN_RETURN:
+            value = steal(result)
+            if self.must_cancel:
+                self.must_cancel = False
+                self.settle(CANCELLED, self.value)
+            else:
+                self.settle(RETURNED, value)
+            return self.settled()
+        return self.finish_raised()
+
+    def error_to_throw(self):
+        """What the step throws into the coroutine instead of resuming it, or None."""
+        waited = self.fut_waiter
+        self.fut_waiter = None
+        error = self.throwing
+        self.throwing = None
+        if error is None and waited is not None:
+            if isinstance(waited, Future):
+                if cython.cast(Future, waited).state == RETURNED:
+                    if not self.must_cancel:
+                        return None
+                elif cython.cast(Future, waited).state == RAISED:
+                    cython.cast(Future, waited).log_traceback = False
+                    error = cython.cast(Future, waited).value
+                    error.__traceback__ = cython.cast(Future, waited).error_detail
+                elif cython.cast(Future, waited).state == CANCELLED:
+                    error = cython.cast(Future, waited).make_cancelled_error()
+            else:
+                try:
+                    waited.result()
+                except BaseException as raised:
+                    error = raised
+        if self.must_cancel:
+            if not isinstance(error, _CancelledError):
+                error = self.make_cancelled_error()
+            self.must_cancel = False
+        return error
+
+    def send(self, error):
+        """A step that throws `error` into the coroutine."""
+        context = self.context
+        if not self.entered:
+            PyContext_Enter(context)
+        try:
+            yielded = self.coro.throw(error)
+        except StopIteration as stop:
+            if not self.entered:
+                PyContext_Exit(context)
+            if self.must_cancel:
+                self.must_cancel = False
+                self.settle(CANCELLED, self.value)
+            else:
+                self.settle(RETURNED, stop.value)
+            return self.settled()
+        except BaseException as raised:
+            if not self.entered:
+                PyContext_Exit(context)
+            return self.finish_with(raised)
+        if not self.entered:
+            PyContext_Exit(context)
+        return self.take_yielded(yielded)
+
+    def take_yielded(self, yielded):
+        """The coroutine waits: for a future, or (None) for its next turn."""
+        if yielded is None:
+            return self.again(None)
+        if isinstance(yielded, Future) and cython.cast(Future, yielded).plain:
+            return self.wait_for(yielded)
+        return self.wait_for_foreign(yielded)
+
+    def wait_for(self, future):
+        if not future.blocking:
+            return self.again(RuntimeError(f"yield was used instead of yield from in task {self!r} with {future!r}"))
+        if future.loop is not self.loop:
+            return self.again(RuntimeError(f"Task {self!r} got Future {future!r} attached to a different loop"))
+        if future is self:
+            return self.again(RuntimeError(f"Task cannot await on itself: {self!r}"))
+        future.blocking = False
+        self.fut_waiter = future
+        if not self.native:
+            future.add_done_callback(self._wakeup, context=self.context)
+        elif future.state == PENDING:
+            future.add_waiter(self)
+        else:
+            ring_push(cython.address(cython.cast(Scheduler, self.loop).ready), self)
+        if self.must_cancel and future.cancel(self.value):
+            self.must_cancel = False
+        return 0
+
+    def wait_for_foreign(self, future):
+        """asyncio's own futures, subclasses, and whatever else has `_asyncio_future_blocking`."""
+        blocking = getattr(future, "_asyncio_future_blocking", None)
+        if blocking is None:
+            if asyncio.iscoroutine(future) or hasattr(future, "gi_frame"):
+                return self.again(
+                    RuntimeError(f"yield was used instead of yield from for generator in task {self!r} with {future!r}")
+                )
+            return self.again(RuntimeError(f"Task got bad yield: {future!r}"))
+        if base_futures_loop(future) is not self.loop:
+            return self.again(RuntimeError(f"Task {self!r} got Future {future!r} attached to a different loop"))
+        if not blocking:
+            return self.again(RuntimeError(f"yield was used instead of yield from in task {self!r} with {future!r}"))
+        if future is self:
+            return self.again(RuntimeError(f"Task cannot await on itself: {self!r}"))
+        future._asyncio_future_blocking = False
+        try:
+            future.add_done_callback(self._wakeup, context=self.context)
+        except Exception as error:
+            return self.again(error)
+        self.fut_waiter = future
+        if self.must_cancel and future.cancel(msg=self.value):
+            self.must_cancel = False
+        return 0
+
+    def again(self, error):
+        """Run in the next turn; `error` is then thrown into the coroutine."""
+        self.throwing = error
+        if self.native:
+            ring_push(cython.address(cython.cast(Scheduler, self.loop).ready), self)
+        else:
+            self.loop.call_soon(self._step, context=self.context)
+        return 0
+
+    def finish_raised(self):
+        """The coroutine ended with the error that C code has left set."""
+        try:
+            propagate()
+        except BaseException as error:
+            self.finish_with(error)
+        return 0
+
+    def finish_with(self, error):
+        if isinstance(error, _CancelledError):
+            if type(self) is Task:
+                self.error_detail = error  # kept: whoever awaits the task gets this very exception
+                self.must_cancel = False
+                self.settle(CANCELLED, self.value)
+            else:
+                self.error_detail = error
+                Future.cancel(self)
+            self.settled()
+            return 0
+        self.must_cancel = False
+        self.fail(error)
+        self.settled()
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            raise error
+        return 0
+
+    def settled(self):
+        """After the last step: leave the loop's list."""
+        if self.linked:
+            unlink_task(self.loop, self)
+        return 0
+
+    def start_eagerly(self):
+        """The first step runs now, inside whoever creates the task."""
+        running = swap_current(self.loop, self)
+        try:
+            self.step()
+        finally:
+            swap_current(self.loop, running)
+            if self.native:
+                # what runs after us must not take the flag for our doing
+                cython.cast(Scheduler, self.loop).current_set = running is not None
+        return 0
+
+    def step_foreign(self):
+        _enter_task(self.loop, self)
+        try:
+            self.step()
+        finally:
+            _leave_task(self.loop, self)
+        return 0
+
+    def _step(self):
+        """A step on a loop of another make, or on ours by way of a callback."""
+        if self.state != PENDING:
+            raise exceptions.InvalidStateError(f"__step(): already done: {self!r}")
+        self.run_entered()
+
+    def _wakeup(self, future):
+        """A future that is not ours is done."""
+        if self.state == PENDING:
+            self.run_entered()
+
+    def run_entered(self):
+        """Run a step for a handle, which has entered the task's context already."""
+        self.entered = True
+        try:
+            self.run()
+        finally:
+            self.entered = False
+        return 0
+
+    # ---- asking and steering ---------------------------------------------------------------------------------------
+
+    def cancel(self, msg=None):
+        """Ask the task to end: CancelledError is thrown into the coroutine at its next chance.
+
+        https://docs.python.org/3/library/asyncio-task.html#asyncio.Task.cancel
+        """
+        self.log_traceback = False
+        if self.state != PENDING:
+            return False
+        self.cancel_requests += 1
+        waited = self.fut_waiter
+        if waited is not None:
+            if isinstance(waited, Future) and cython.cast(Future, waited).plain:
+                if waited.cancel(msg):
+                    return True
+            elif waited.cancel(msg=msg):
+                return True
+        self.must_cancel = True
+        self.value = msg
+        return True
+
+    def cancelling(self):
+        """Return the number of pending cancellation requests."""
+        return self.cancel_requests
+
+    def uncancel(self):
+        """Take back one cancellation request; return how many are left."""
+        if self.cancel_requests > 0:
+            self.cancel_requests -= 1
+            if self.cancel_requests == 0 and sys.version_info >= (3, 13):
+                self.must_cancel = False
+        return self.cancel_requests
+
+    def get_coro(self):
+        """Return the coroutine that the task drives."""
+        return self.coro
+
+    def get_context(self):
+        """Return the contextvars.Context that the task runs in."""
+        return self.context
+
+    def get_name(self):
+        """Return the task's name."""
+        if self.name is None:
+            self.name = f"Task-{self.serial}"
+        return self.name
+
+    def set_name(self, value, /):
+        """Set the task's name; anything but a string is converted."""
+        self.name = value if type(value) is str else str(value)
+
+    def get_stack(self, *, limit=None):
+        """Return the frames where the coroutine is suspended, or those of its traceback when it failed."""
+        return base_tasks._task_get_stack(self, limit)
+
+    def print_stack(self, *, limit=None, file=None):
+        """Print what get_stack returns, as a traceback."""
+        return base_tasks._task_print_stack(self, limit, file)
+
+    def set_result(self, result, /):
+        """Refused: a task's result is what its coroutine returns."""
+        raise RuntimeError("Task does not support set_result operation")
+
+    def set_exception(self, exception, /):
+        """Refused: a task's exception is what its coroutine raises."""
+        raise RuntimeError("Task does not support set_exception operation")
+
+    def _make_cancelled_error(self):
+        return self.make_cancelled_error()
+
+    # ---- what asyncio's own modules and libraries read -------------------------------------------------------------
+
+    @property
+    def _coro(self):
+        return self.coro
+
+    @property
+    def _fut_waiter(self):
+        return self.fut_waiter
+
+    @property
+    def _must_cancel(self):
+        return bool(self.must_cancel)
+
+    @property
+    def _num_cancels_requested(self):
+        return self.cancel_requests
+
+    @property
+    def _context(self):
+        return self.context
+
+    @property
+    def _log_destroy_pending(self):
+        return bool(self.log_destroy_pending)
+
+    @_log_destroy_pending.setter
+    def _log_destroy_pending(self, value):
+        self.log_destroy_pending = bool(value)
+
+
+def base_futures_loop(future):
+    get_loop = getattr(future, "get_loop", None)
+    return get_loop() if get_loop is not None else future._loop
+
+
+def check_coroutine(coro):
+    if not PyCoro_CheckExact(coro) and not coroutines.iscoroutine(coro):
+        raise TypeError(f"a coroutine was expected, got {coro!r}")
+
+
+def new_task(loop, coro, name, context, eager):
+    if not PyCoro_CheckExact(coro):
+        check_coroutine(coro)
+    task: Task = Task.__new__(Task)
+    task.loop = loop
+    task.native = True
+    task.plain = True
+    if loop.debug:
+        task.source_traceback = format_helpers.extract_stack(sys._getframe(0))
+    task.begin(coro, name, context, eager)
+    return task
+
+
+def link_task(loop, task):
+    """Put a task at the end of its loop's list, which now owns a reference to it."""
+    first: cython.pointer(PyObject) = loop.first_task
+    this: cython.pointer(PyObject) = cython.cast(cython.pointer(PyObject), task)
+    if first == cython.NULL:
+        task.next_task = task.previous_task = this
+        loop.first_task = this
+    else:
+        last: cython.pointer(PyObject) = cython.cast(Task, first).previous_task
+        task.next_task = first
+        task.previous_task = last
+        cython.cast(Task, last).next_task = this
+        cython.cast(Task, first).previous_task = this
+    task.linked = True
+    loop.task_count += 1
+    Py_INCREF_raw(this)
+    return 0
+
+
+def unlink_task(loop, task):
+    this: cython.pointer(PyObject) = cython.cast(cython.pointer(PyObject), task)
+    if task.next_task == this:
+        loop.first_task = cython.NULL
+    else:
+        cython.cast(Task, task.previous_task).next_task = task.next_task
+        cython.cast(Task, task.next_task).previous_task = task.previous_task
+        if loop.first_task == this:
+            loop.first_task = task.next_task
+    task.next_task = task.previous_task = cython.NULL
+    task.linked = False
+    loop.task_count -= 1
+    Py_DECREF_raw(this)
+    return 0
+
+
+def native_tasks(loop: Scheduler):
+    """The unfinished tasks of a native loop, oldest first."""
+    found: list = []
+    task: cython.pointer(PyObject) = loop.first_task
+    while task != cython.NULL:
+        found.append(cython.cast(object, task))
+        task = cython.cast(Task, task).next_task
+        if task == loop.first_task:
+            break
+    return found
+
+
+def drop_tasks(loop: Scheduler):
+    """A loop that closes lets go of its unfinished tasks; they say so when they die."""
+    for task in native_tasks(loop):
+        unlink_task(loop, task)

@@ -1,0 +1,307 @@
+"""EventLoop: the asyncio.AbstractEventLoop that users meet.
+
+Each method is short and hands over to the room that does the work.  What runs per callback (call_soon, call_later,
+create_task, create_future, time) comes compiled from engine.core.Engine; what runs once per loop, connection or report
+stands here in plain Python.
+"""
+
+import asyncio
+import os
+import sys
+import warnings
+import weakref
+from asyncio import events
+
+from clearloop.engine import errors
+from clearloop.engine.core import Engine
+from clearloop.engine.readiness import Readiness, descriptor_of
+from clearloop.engine.signals import Signals
+
+__all__ = ["EventLoop", "new_event_loop"]
+
+
+def _debug_by_default():
+    return sys.flags.dev_mode or (not sys.flags.ignore_environment and bool(os.environ.get("PYTHONASYNCIODEBUG")))
+
+
+class EventLoop(Engine, asyncio.AbstractEventLoop):
+    """clearloop's event loop: https://docs.python.org/3/library/asyncio-eventloop.html"""
+
+    def __init__(self):
+        Engine.__init__(self)
+        self._default_executor = None
+        self._executor_down = False
+        self._exception_handler = None
+        self._asyncgens = weakref.WeakSet()
+        self._asyncgens_shutdown_called = False
+        self._origin_tracking_depth = None
+        self._signals = Signals(self)
+        self._readiness = Readiness(self)
+        self.set_debug(_debug_by_default())
+
+    def __repr__(self):
+        return (
+            f"<{type(self).__name__} running={self.is_running()} closed={self.is_closed()} debug={self.get_debug()}>"
+        )
+
+    # ---- running and stopping --------------------------------------------------------------------------------------
+
+    def run_forever(self):
+        """Run until stop() is called: https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.run_forever
+
+        Raises RuntimeError when this or another loop runs in this thread already, or when the loop is closed.
+        """
+        self._check_closed()
+        self._check_running()
+        hooks = sys.get_asyncgen_hooks()
+        self._track_origins(self.get_debug())
+        try:
+            sys.set_asyncgen_hooks(firstiter=self._asyncgen_first_iterated, finalizer=self._asyncgen_finalized)
+            events._set_running_loop(self)
+            self._signals.enter()
+            self._spin()
+        finally:
+            self._signals.leave()
+            events._set_running_loop(None)
+            self._track_origins(False)
+            sys.set_asyncgen_hooks(*hooks)
+
+    def run_until_complete(self, future):
+        """Run until `future` (or a task made of a coroutine) is done, and return its result.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.run_until_complete
+        """
+        self._check_closed()
+        self._check_running()
+        ours = not asyncio.isfuture(future)
+        future = asyncio.ensure_future(future, loop=self)
+        if ours:
+            # its exception is raised from here: a "destroyed while pending" beside it would be noise
+            future._log_destroy_pending = False
+        future.add_done_callback(_stop_when_done)
+        try:
+            self.run_forever()
+        except BaseException:
+            if ours and future.done() and not future.cancelled():
+                future.exception()  # fetched, so that it is not reported a second time
+            raise
+        finally:
+            future.remove_done_callback(_stop_when_done)
+        if not future.done():
+            raise RuntimeError("Event loop stopped before Future completed.")
+        return future.result()
+
+    def close(self):
+        """Close the loop: pending callbacks are dropped, the default executor is told to end.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.close
+        """
+        if self.is_running():
+            raise RuntimeError("Cannot close a running event loop")
+        if self.is_closed():
+            return
+        self._signals.close()
+        self._readiness.close()
+        self._close_scheduler()
+        self._executor_down = True
+        executor, self._default_executor = self._default_executor, None
+        if executor is not None:
+            executor.shutdown(wait=False)
+
+    def __del__(self, _warn=warnings.warn):
+        if not self.is_closed():
+            _warn(f"unclosed event loop {self!r}", ResourceWarning, source=self)
+            if not self.is_running():
+                self.close()
+
+    def _check_running(self):
+        if self.is_running():
+            raise RuntimeError("This event loop is already running")
+        if events._get_running_loop() is not None:
+            raise RuntimeError("Cannot run the event loop while another loop is running")
+
+    # ---- async generators ------------------------------------------------------------------------------------------
+
+    async def shutdown_asyncgens(self):
+        """Close all async generators that are still open.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.shutdown_asyncgens
+        """
+        self._asyncgens_shutdown_called = True
+        generators = list(self._asyncgens)
+        self._asyncgens.clear()
+        if not generators:
+            return
+        results = await asyncio.gather(*[generator.aclose() for generator in generators], return_exceptions=True)
+        for result, generator in zip(results, generators, strict=True):
+            if isinstance(result, Exception):
+                self.call_exception_handler(
+                    {
+                        "message": f"an error occurred during closing of asynchronous generator {generator!r}",
+                        "exception": result,
+                        "asyncgen": generator,
+                    }
+                )
+
+    def _asyncgen_first_iterated(self, generator):
+        if self._asyncgens_shutdown_called:
+            warnings.warn(
+                f"asynchronous generator {generator!r} was scheduled after loop.shutdown_asyncgens() call",
+                ResourceWarning,
+                source=self,
+                stacklevel=2,
+            )
+        self._asyncgens.add(generator)
+
+    def _asyncgen_finalized(self, generator):
+        self._asyncgens.discard(generator)
+        if not self.is_closed():
+            self.call_soon_threadsafe(self.create_task, generator.aclose())
+
+    # ---- executors -------------------------------------------------------------------------------------------------
+
+    def run_in_executor(self, executor, func, *args):
+        """Run `func(*args)` in `executor` (None: the loop's own threads) and return a future of its result.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.run_in_executor
+        """
+        from clearloop.offload import executor as offload
+
+        self._check_closed()
+        if self.get_debug():
+            self._check_callback(func, "run_in_executor")
+        return offload.submit(self, executor, func, args)
+
+    def set_default_executor(self, executor):
+        """Make `executor`, a ThreadPoolExecutor, the one that run_in_executor(None, …) uses."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        if not isinstance(executor, ThreadPoolExecutor):
+            raise TypeError("executor must be ThreadPoolExecutor instance")
+        self._default_executor = executor
+
+    async def shutdown_default_executor(self, timeout=None):
+        """Wait for the default executor to end; warn when that takes longer than `timeout` seconds.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.shutdown_default_executor
+        """
+        from clearloop.offload import executor as offload
+
+        await offload.shutdown_default_executor(self, timeout)
+
+    # ---- errors ----------------------------------------------------------------------------------------------------
+
+    def get_exception_handler(self):
+        """Return the exception handler, or None for the default one."""
+        return self._exception_handler
+
+    def set_exception_handler(self, handler):
+        """Make `handler(loop, context)` what errors that nobody awaits go to; None for the default.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.set_exception_handler
+        """
+        if handler is not None and not callable(handler):
+            raise TypeError(f"A callable object or None is expected, got {handler!r}")
+        self._exception_handler = handler
+
+    def default_exception_handler(self, context):
+        """Log `context` as an error."""
+        errors.log_context(self, context)
+
+    def call_exception_handler(self, context):
+        """Hand `context` to the exception handler.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.call_exception_handler
+        """
+        errors.call_exception_handler(self, self._exception_handler, context)
+
+    # ---- debug mode ------------------------------------------------------------------------------------------------
+
+    def _debug_changed(self):
+        if self.is_running():
+            self.call_soon_threadsafe(self._track_origins, self.get_debug())
+
+    def _track_origins(self, enabled):
+        if enabled == (self._origin_tracking_depth is not None):
+            return
+        if enabled:
+            self._origin_tracking_depth = sys.get_coroutine_origin_tracking_depth()
+            sys.set_coroutine_origin_tracking_depth(10)
+        else:
+            sys.set_coroutine_origin_tracking_depth(self._origin_tracking_depth)
+            self._origin_tracking_depth = None
+
+    # ---- signals ---------------------------------------------------------------------------------------------------
+
+    def add_signal_handler(self, sig, callback, *args):
+        """Run `callback(*args)` in the loop when the signal `sig` arrives.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.add_signal_handler
+        """
+        self._signals.add(sig, callback, args)
+
+    def remove_signal_handler(self, sig):
+        """Remove the handler of `sig`; return whether there was one."""
+        return self._signals.remove(sig)
+
+    def _handle_signal(self, handle):
+        self.call_soon_threadsafe(handle._callback, *handle._args, context=handle._context)
+
+    # ---- descriptors -----------------------------------------------------------------------------------------------
+
+    def add_reader(self, fd, callback, *args):
+        """Run `callback(*args)` whenever `fd` can be read.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.add_reader
+        """
+        self._add_reader(fd, callback, *args)
+
+    def remove_reader(self, fd):
+        """Stop watching `fd` for reading; return whether it was watched."""
+        return self._remove_reader(fd)
+
+    def add_writer(self, fd, callback, *args):
+        """Run `callback(*args)` whenever `fd` can be written.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.add_writer
+        """
+        self._add_writer(fd, callback, *args)
+
+    def remove_writer(self, fd):
+        """Stop watching `fd` for writing; return whether it was watched."""
+        return self._remove_writer(fd)
+
+    def _add_reader(self, fd, callback, *args):
+        self._check_closed()
+        return self._readiness.add_reader(descriptor_of(fd), callback, args)
+
+    def _remove_reader(self, fd):
+        return not self.is_closed() and self._readiness.remove_reader(descriptor_of(fd))
+
+    def _add_writer(self, fd, callback, *args):
+        self._check_closed()
+        return self._readiness.add_writer(descriptor_of(fd), callback, args)
+
+    def _remove_writer(self, fd):
+        return not self.is_closed() and self._readiness.remove_writer(descriptor_of(fd))
+
+    # ---- sockets by hand: net/sockets.py ---------------------------------------------------------------------------
+
+    # ---- names: net/resolver.py ------------------------------------------------------------------------------------
+
+    # ---- connections and servers: net/connect.py, net/server.py ----------------------------------------------------
+
+    # ---- datagrams: net/datagram.py --------------------------------------------------------------------------------
+
+
+def _stop_when_done(future):
+    if not future.cancelled():
+        error = future.exception()
+        if isinstance(error, (SystemExit, KeyboardInterrupt)):
+            return  # it has ended the loop already
+    future.get_loop().stop()
+
+
+def new_event_loop():
+    """Return a new clearloop event loop."""
+    return EventLoop()

@@ -1,0 +1,64 @@
+"""run_in_executor: a blocking function goes to a thread and comes back as a future of the loop."""
+
+import asyncio
+import concurrent.futures
+import threading
+import warnings
+
+
+def default_executor(loop):
+    """The loop's own pool of threads, made when it is first needed."""
+    if loop._executor_down:
+        raise RuntimeError("Executor shutdown has been called")
+    if loop._default_executor is None:
+        loop._default_executor = concurrent.futures.ThreadPoolExecutor(thread_name_prefix="asyncio")
+    return loop._default_executor
+
+
+def submit(loop, executor, func, args):
+    """Submit `func(*args)` and return a future of `loop`; see EventLoop.run_in_executor."""
+    if executor is None:
+        executor = default_executor(loop)
+    return asyncio.wrap_future(executor.submit(func, *args), loop=loop)
+
+
+async def shutdown_default_executor(loop, timeout):
+    """Wait for the default executor's threads to end; see EventLoop.shutdown_default_executor."""
+    loop._executor_down = True
+    executor = loop._default_executor
+    if executor is None:
+        return
+    future = loop.create_future()
+
+    def wait_for_threads():
+        try:
+            executor.shutdown(wait=True)
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_settle, future, None)
+        except Exception as error:
+            if not loop.is_closed() and not future.cancelled():
+                loop.call_soon_threadsafe(_settle, future, error)
+
+    thread = threading.Thread(target=wait_for_threads)
+    thread.start()
+    try:
+        async with asyncio.timeout(timeout):
+            await future
+    except TimeoutError:
+        warnings.warn(
+            f"The executor did not finishing joining its threads within {timeout} seconds.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        executor.shutdown(wait=False)
+    else:
+        thread.join()
+
+
+def _settle(future, error):
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
