@@ -44,7 +44,7 @@ class Settings:
     @property
     def limit(self) -> float:
         """Seconds a measurement may take in all: the heaviest batch runs twice, on a busy machine."""
-        return 60 + 4 * self.seconds
+        return (20 if self.quick else 60) + 4 * self.seconds
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,9 @@ def _order(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings,
 def _running(command: list[str], together: bool = False) -> Iterator[subprocess.Popen[bytes]]:
     """The child, killed at the end; what it wrote to stderr is told when the measurement fails.
 
-    Children that run `together` share one CPU.  With one request in flight two processes take turns sleeping, and on
-    two CPUs the price of waking an idle one (in a virtual machine several times that of the request) would be the
-    figure, or would not be, depending on what else the machine does.
+    Children that run `together` share one CPU.  With one request in flight two processes take turns sleeping,
+    and on two CPUs the price of waking an idle one (in a virtual machine several times that of the request)
+    would be the figure, or would not be, depending on what else the machine does.
     """
     with tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(

@@ -101,7 +101,7 @@ def _cell(series: Series | None, notes: list[str], whose: str) -> str:
     return text
 
 
-def _line(row: Row, names: list[str], notes: list[str]) -> list[str]:
+def _line(row: Row, names: list[str], notes: list[str], judged: bool) -> list[str]:
     ours, peer, floor = row.series.get(loops.OURS), row.best_peer(), row.series.get(loops.FLOOR)
     has_ours = bool(ours and ours.figures)
     ratio = f"{row.advantage(ours.median, row.series[peer].median):.2f}×" if has_ours and peer else ""
@@ -113,27 +113,28 @@ def _line(row: Row, names: list[str], notes: list[str]) -> list[str]:
     title = f"{row.title}: {row.scenario.note}" if row.scenario.note else row.title
     columns = [title, row.scenario.unit]
     if loops.OURS in names:
-        columns += [_cell(ours, notes, loops.OURS), ratio, str(row.scenario.goal), row.verdict()]
+        columns += [_cell(ours, notes, loops.OURS), ratio]
+        columns += [str(row.scenario.goal), row.verdict()] if judged else []
     columns += [peer or "", to_floor]
     columns += [_cell(row.series.get(name), notes, name) for name in names if name != loops.OURS]
     return [*columns, _cell(floor, notes, "the C server")]
 
 
-def markdown(
-    results: Results, names: list[str], versions: dict[str, str], rounds: int, seconds: float
-) -> str:
+def markdown(results: Results, names: list[str], versions: dict[str, str], options: Any) -> str:
+    """The table.  A quick run's figures are too short to be judged: it shows no goals."""
     notes: list[str] = []
     head = ["row", "unit"]
     if loops.OURS in names:
-        head += [loops.OURS, "to best peer", "goal", "met"]
+        head += [loops.OURS, "to best peer"] + ([] if options.quick else ["goal", "met"])
     head += ["best peer", "cost to floor", *(name for name in names if name != loops.OURS), "floor (C)"]
-    lines = [_line(row, names, notes) for row in results.rows.values()]
+    lines = [_line(row, names, notes, not options.quick) for row in results.rows.values()]
     table = [head, ["---"] + ["---:"] * (len(head) - 1), *lines]
     verdicts = [row.verdict() for row in results.rows.values()]
-    text = [f"Python {platform.python_version()}, {machine()}; {rounds} × {seconds:g} s, medians (min–max)."]
+    how = f"{options.rounds} × {options.seconds:g} s, medians (min–max)"
+    text = [f"Python {platform.python_version()}, {machine()}; {how}."]
     text.append("Loops: " + ", ".join(f"{name} {versions[name]}" for name in names) + ".")
     text += ["", *("| " + " | ".join(line) + " |" for line in table)]
-    if loops.OURS in names:
+    if loops.OURS in names and not options.quick:
         counts = {word: verdicts.count(word) for word in (MET, CLOSE, MISSED)}
         text += ["", f"Goals met: {counts[MET]}, close: {counts[CLOSE]}, missed: {counts[MISSED]}."]
     if notes:

@@ -11,6 +11,7 @@ import argparse
 import itertools
 import json
 import resource
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -120,12 +121,17 @@ def rounds(options: argparse.Namespace, names: list[str], results: report.Result
         print("\r\033[K", end="", file=sys.stderr)
 
 
+def _stop(signum: int, frame: Any) -> None:
+    raise SystemExit(128 + signum)  # through every `finally`, so that no child is left behind
+
+
 def main(argv: list[str] | None = None) -> int:
     options = arguments(argv)
     if options.list:
         for row in options.rows:
             print(f"{row.name:<50} {row.unit:<4} {row.goal}")
         return 0
+    signal.signal(signal.SIGTERM, _stop)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     names, versions, missing = contestants(options)
@@ -139,7 +145,7 @@ def main(argv: list[str] | None = None) -> int:
         rounds(options, names, results)
     except KeyboardInterrupt:  # what has been measured until now is worth showing
         interrupted = True
-    text = report.markdown(results, names, versions, options.rounds, options.seconds)
+    text = report.markdown(results, names, versions, options)
     print(text)
     if options.markdown:
         options.markdown.write_text(text + "\n")
@@ -147,6 +153,9 @@ def main(argv: list[str] | None = None) -> int:
         figures = report.plain(results, versions)
         options.json.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
     failures = results.failures((loops.OURS, "asyncio"))
+    failures += [
+        f"{name} cannot be used: {why}" for name, why in missing.items() if name in (loops.OURS, "asyncio")
+    ]
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
     return 130 if interrupted else 1 if failures else 0
