@@ -18,13 +18,14 @@ def main(words: list[str]) -> None:
     if not program:
         raise UsageError("no program given: name a script, -m MODULE or -c CODE")
 
-    from clearloop.cli import program as start
+    from clearloop.cli.program import find
+
+    start = find(program)
+    # Only now: to be told of a wrong name, nobody should wait for asyncio to be imported.
     from clearloop.cli.takeover import take_over
 
-    # The program is looked up first: a wrong name should not wait for the loop to be imported.
-    run = start.find(program)
     take_over()
-    run()
+    start()
 
 
 def _parser() -> Parser:
