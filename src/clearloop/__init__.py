@@ -19,7 +19,7 @@ _OWN = {
     "Runner": "clearloop.runners",
     "run": "clearloop.runners",
     "get_event_loop": "clearloop.runners",
-    "create_task": "clearloop.tasks",
+    "create_task": "clearloop.engine.core",
     "ensure_future": "clearloop.tasks",
     "sleep": "clearloop.tasks",
     "gather": "clearloop.engine.gather",

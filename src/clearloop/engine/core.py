@@ -10,6 +10,7 @@ from cython.cimports.clearloop.engine.task import Task, new_task
 from clearloop.engine import registry
 from clearloop.engine.task import drop_tasks
 
+_running_loop: object = asyncio.get_running_loop
 _eager_task_factory: object = getattr(asyncio, "eager_task_factory", None)
 
 
@@ -86,3 +87,22 @@ def eager_task_factory(loop, coro, *, name=None, context=None, **options):
     """
     options.setdefault("eager_start", True)
     return Task(coro, loop=loop, name=name, context=context, **options)
+
+
+def create_task(coro, *, name=None, context=None, **options):
+    """Schedule a coroutine as a task of the running loop.
+
+    Raises RuntimeError when no loop runs and TypeError for anything but a coroutine.
+    https://docs.python.org/3/library/asyncio-task.html#asyncio.create_task
+    """
+    loop = _running_loop()
+    if isinstance(loop, Engine):
+        native: Engine = loop
+        if native.task_factory is None and not options and not native.debug and not native.closed:
+            return new_task(native, coro, name, context, False)
+    elif context is None:
+        task = loop.create_task(coro, **options)
+        if name is not None:
+            task.set_name(name)
+        return task
+    return loop.create_task(coro, name=name, context=context, **options)
