@@ -34,7 +34,7 @@ class Programs:
         return self._run(self.clearloop_words, words, **settings)
 
     def start(self, command, *words):
-        """A process that can be talked to while it runs; stderr goes with stdout's pipe apart."""
+        """A process to talk to while it runs."""
         return subprocess.Popen(
             [*command, *words],
             cwd=self.folder,

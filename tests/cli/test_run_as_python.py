@@ -168,6 +168,21 @@ def test_warnings_are_shown_as_in_main(programs):
     assert "app.py:2: DeprecationWarning: old" in programs.same("app.py").stderr
 
 
+def test_the_installed_script_is_no_different(programs):
+    programs.write("app.py", "import sys\nprint(sys.argv, sys.path)\n1/0")
+    script = programs.write(
+        "bin/clearloop",
+        """
+        import sys
+        from clearloop.cli.main import main
+        if __name__ == "__main__":
+            sys.exit(main())
+        """,
+    )
+    programs.clearloop_words = [sys.executable, str(script), "run"]
+    assert "app.py', 'a'] [" in programs.same("app.py", "a").stdout
+
+
 def test_flags_of_the_interpreter_hold(programs):
     programs.write("app.py", "import sys\nprint(sys.flags, __debug__, sys.path)\nassert False\n")
     assert programs.same("app.py", flags=("-O", "-P", "-W", "error")).returncode == 0

@@ -65,6 +65,46 @@ def test_a_loop_class_of_the_programs_own_stays_its_own(programs):
     assert programs.clearloop("app.py").stdout == "Own asyncio.unix_events True\n"
 
 
+def test_tasks_and_functions_are_clearloops_own(programs):
+    programs.write(
+        "app.py",
+        """
+        import asyncio, clearloop
+        async def main():
+            print(type(asyncio.current_task()) is clearloop.Task, isinstance(asyncio.current_task(), asyncio.Task))
+        asyncio.run(main())
+        for name in ("gather", "sleep", "wait"):
+            print(name, getattr(asyncio, name) is getattr(asyncio.tasks, name) is getattr(clearloop, name))
+        """,
+    )
+    ran = programs.clearloop("app.py")
+    assert (ran.stdout, ran.stderr) == ("True True\ngather True\nsleep True\nwait True\n", "")
+
+
+def test_functions_work_on_a_loop_of_the_programs_own(programs):
+    programs.write(
+        "app.py",
+        """
+        import asyncio
+        class Own(asyncio.SelectorEventLoop):
+            pass
+        async def job(n):
+            await asyncio.sleep(0.001 * n)
+            return await asyncio.sleep(0, n)
+        async def main():
+            print(await asyncio.gather(job(2), job(1), *[asyncio.create_task(job(n)) for n in range(3)]))
+            done, pending = await asyncio.wait([job(1), asyncio.create_task(job(2))])
+            print(sorted(task.result() for task in done), pending)
+            print(await asyncio.wait_for(job(3), 60), await asyncio.shield(job(4)))
+        loop = Own()
+        loop.run_until_complete(main())
+        loop.close()
+        """,
+    )
+    ran = programs.clearloop("app.py")
+    assert (ran.stdout, ran.stderr) == ("[2, 1, 0, 1, 2]\n[1, 2] set()\n3 4\n", "")
+
+
 def test_uvloop_gives_clearloop_too(programs):
     pytest.importorskip("uvloop")
     programs.write(

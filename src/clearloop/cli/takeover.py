@@ -20,9 +20,18 @@ from clearloop.installation import install
 def take_over() -> None:
     """Let every way to a loop lead to clearloop, in this process and in those that multiprocessing starts."""
     install(legacy=True)
+    _replace_functions()
     _replace_selector_loop()
     when_imported("uvloop", _replace_uvloop)
     when_imported("multiprocessing.spawn", _reach_spawned)
+
+
+def _replace_functions() -> None:
+    # What runs on asyncio's own functions runs on a clearloop loop too, only slower.
+    for name in ("gather", "sleep"):
+        own = getattr(clearloop, name)
+        setattr(asyncio, name, own)
+        setattr(asyncio.tasks, name, own)
 
 
 def _replace_selector_loop() -> None:
