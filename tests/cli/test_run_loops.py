@@ -71,7 +71,8 @@ def test_tasks_and_functions_are_clearloops_own(programs):
         """
         import asyncio, clearloop
         async def main():
-            print(type(asyncio.current_task()) is clearloop.Task, isinstance(asyncio.current_task(), asyncio.Task))
+            task = asyncio.current_task()
+            print(type(task) is clearloop.Task, isinstance(task, asyncio.Task))
         asyncio.run(main())
         for name in ("gather", "sleep", "wait"):
             print(name, getattr(asyncio, name) is getattr(asyncio.tasks, name) is getattr(clearloop, name))
