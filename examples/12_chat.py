@@ -8,6 +8,7 @@ class Room:
 
     def __init__(self):
         self.writers = {}
+        self.empty = clearloop.Event()
 
     async def serve(self, reader, writer):
         name = (await reader.readline()).decode().strip()
@@ -18,6 +19,8 @@ class Room:
         del self.writers[name]
         writer.close()
         await self.tell(f"* {name} leaves")
+        if not self.writers:
+            self.empty.set()
 
     async def tell(self, text):
         for writer in self.writers.values():
@@ -47,7 +50,8 @@ class Person:
 
 
 async def main():
-    server = await clearloop.start_server(Room().serve, "127.0.0.1", 0)
+    room = Room()
+    server = await clearloop.start_server(room.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
 
     ada = await Person.join("Ada", port)
@@ -66,6 +70,7 @@ async def main():
     bob.leave()
     await ada.hear()
     ada.leave()
+    await room.empty.wait()
     server.close()
     await server.wait_closed()
 
