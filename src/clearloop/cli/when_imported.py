@@ -37,13 +37,15 @@ class _Finder:
         others = (finder for finder in sys.meta_path if finder is not cls)
         spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
         if spec is not None and spec.loader is not None:
-            then = _waiting.pop(name)
             loader = spec.loader
             execute = loader.exec_module
 
             def exec_module(module: ModuleType) -> None:
                 execute(module)
-                then(module)
+                # Not sooner: a program may look for the module without importing it, or fail and try again.
+                then = _waiting.pop(name, None)
+                if then is not None:
+                    then(module)
 
             loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
