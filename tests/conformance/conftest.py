@@ -5,9 +5,13 @@ ending the process. The count says, module by module, how much of CPython's suit
 """
 
 import gc
+import re
+from collections import Counter
 
 import pytest
 
+RAN = pytest.StashKey()
+LEFT_OUT = re.compile("Skipped: (private|later): ")
 SECONDS_PER_TEST = 30
 
 
@@ -27,3 +31,28 @@ def pytest_collection_finish(session):
     # many of the tests collect garbage a hundred times; what pytest itself holds need not be walked each time
     gc.collect()
     gc.freeze()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    source = _conformance_case(item)
+    if source is None:
+        return
+    counts = item.config.stash.setdefault(RAN, {}).setdefault(source.module_name, Counter())
+    left_out = report.skipped and isinstance(report.longrepr, tuple) and LEFT_OUT.match(str(report.longrepr[2]))
+    if left_out:
+        counts[left_out[1]] += 1
+    elif report.when == "call" or not report.passed:
+        counts["run"] += report.when == "call" or report.skipped
+        counts[report.outcome] += 1
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    ran = config.stash.get(RAN, {})
+    if ran:
+        from .counts import lines
+
+        terminalreporter.section("CPython's asyncio tests")
+        for line in lines(ran):
+            terminalreporter.write_line(line)

@@ -91,6 +91,7 @@ class WithTestUtils(OnTarget):
 
     @staticmethod
     def close_loop(loop):
+        vars(loop).pop("call_soon", None)  # a test may have broken it on this instance
         if not loop.is_closed():
             loop.run_until_complete(loop.shutdown_default_executor())
         loop.close()
@@ -102,7 +103,7 @@ class WithTestUtils(OnTarget):
         return loop
 
 
-def test_names(case: type) -> list[str]:
+def method_names(case: type) -> list[str]:
     return unittest.defaultTestLoader.getTestCaseNames(case)
 
 
@@ -122,7 +123,7 @@ def derive(module, case: type, *, variant="", needs_loop=True, names=False, body
     derived = type(name, (front, case), {"source": source, "__doc__": case.__doc__, **(body or {})})
     if decorate is not None:
         derived = decorate(derived)
-    for method in test_names(derived):
+    for method in method_names(derived):
         rule = exclusions.rule_for(source.test_id(method), variant)
         if rule is None:
             source.runs.append(method)

@@ -12,12 +12,11 @@ import importlib
 import pkgutil
 import unittest
 from collections.abc import Iterator
-from unittest import mock
 
 from test.test_asyncio import utils as test_utils
 
 from . import exclusions, target
-from .derive import derive, test_names
+from .derive import DropIn, derive, method_names
 from .redirect import LoopName
 
 # Classes that also run with the target's public names for asyncio's.
@@ -32,6 +31,10 @@ WITH_NAMES_CLASSES = {
 
 # Classes that make no loop: they hold registries and names of asyncio's that the target shares.
 WITHOUT_LOOP = {"test_tasks.CIntrospectionTests", "test_tasks.GenericTaskTests"}
+
+
+# Special classes that only some versions have, in modules that all have.
+IN_SOME_VERSIONS = {"test_taskgroups.TestEagerTaskTaskGroup"}
 
 
 def plan() -> Iterator[type]:
@@ -60,7 +63,7 @@ def cases(module) -> list[type]:
         value
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, unittest.TestCase)
-        and value.__module__ == module.__name__ and test_names(value)
+        and value.__module__ == module.__name__ and method_names(value)
     ]  # fmt: skip
 
 
@@ -77,7 +80,7 @@ def variants(module_name: str, module, case: type) -> Iterator[type]:
     if module_name in WITH_NAMES or full_name in WITH_NAMES_CLASSES:
         names_body = dict(body)
         if hasattr(case, "q_class"):
-            names_body["q_class"] = getattr(target.names, case.q_class.__name__)
+            names_body["q_class"] = getattr(DropIn(), case.q_class.__name__)
         yield derive(module, case, variant="names", names=True, body=names_body, **options)
 
 
@@ -90,16 +93,6 @@ def _new_eager_loop():
     loop = _new_loop()
     loop.set_task_factory(asyncio.eager_task_factory)
     return loop
-
-
-def _base_loop_in_set_up(module, case):
-    """The set-up names ``base_events.BaseEventLoop``, which cannot be redirected for good: the tests subclass it."""
-
-    def setUp(self):
-        with mock.patch.object(module.base_events, "BaseEventLoop", LoopName()):
-            case.setUp(self)
-
-    return {"setUp": setUp}
 
 
 def _loop_factory(factory):
@@ -184,7 +177,6 @@ def _with_task(module, case):
 
 # A class body for what needs one and is otherwise ordinary.
 BODIES = {
-    "test_base_events.BaseEventLoopTests": _base_loop_in_set_up,
     "test_events.EPollEventLoopTests": lambda *_: {"create_event_loop": _new_loop},
     "test_sock_lowlevel.EPollEventLoopTests": lambda *_: {"create_event_loop": _new_loop},
     "test_sendfile.EPollEventLoopTests": lambda *_: {"create_event_loop": _new_loop},

@@ -65,6 +65,7 @@ class VirtualTimeLoop(target.EventLoop):
         finally:
             self._turning.cancel()
             self._turning = None
+        self._tell_deadlines()
 
     def _turn(self):
         self._turning = self.call_soon(self._turn)
