@@ -80,8 +80,13 @@ def variants(module_name: str, module, case: type) -> Iterator[type]:
     if module_name in WITH_NAMES or full_name in WITH_NAMES_CLASSES:
         names_body = dict(body)
         if hasattr(case, "q_class"):
-            names_body["q_class"] = getattr(DropIn(), case.q_class.__name__)
+            names_body["q_class"] = _by_name(case.q_class.__name__)
         yield derive(module, case, variant="names", names=True, body=names_body, **options)
+
+
+def _by_name(name: str):
+    """The target's class of this name, looked up when a test makes one."""
+    return staticmethod(lambda *args, **kwargs: getattr(DropIn(), name)(*args, **kwargs))
 
 
 def _new_loop(self=None):
@@ -168,9 +173,11 @@ def _eager_factory(module, case):
 
 
 def _with_task(module, case):
-    """Both Task classes in a class attribute; the set-ups that choose between asyncio's two are left out."""
-    case_above = next(base for base in case.__mro__ if base.__module__ == module.__name__ and base is not case)
-    plain = {name: vars(case_above)[name] for name in ("setUp", "tearDown") if name in vars(case_above)}
+    """Both Task classes in a class attribute, without the set-ups that choose between asyncio's own two."""
+    plain = {
+        "setUp": lambda self: super(case, self).setUp(),
+        "tearDown": lambda self: super(case, self).tearDown(),
+    }
     for variant, task in (("Task", target.Task), ("asyncioTask", asyncio.Task)):
         yield derive(module, case, variant=variant, body={"Task": task, "cls": task, **plain})
 

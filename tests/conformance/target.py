@@ -39,9 +39,3 @@ else:
 
 __all__ = ["CHOICE", "IS_STAND_IN", "EventLoop", "Future", "Task", "names", "new_event_loop"]
 
-
-def exports(name: str) -> bool:
-    """Whether the target has its own thing under this public name of asyncio's."""
-    if not hasattr(names, name):
-        return False
-    return IS_STAND_IN or getattr(names, name) is not getattr(asyncio, name, None)
