@@ -21,8 +21,6 @@ FAILURES = {
 
 # One frame: its place, the line of source, and perhaps the marks below it.
 LOOP_FRAME = re.compile(r'^([ |]*)File "[^"]*/(?:asyncio|clearloop)/[^"]*", line .*\n(?:\1  .*\n)*', re.M)
-    r'^[ |]*File "[^"]*/(?:asyncio|clearloop)/[^"]*", line .*\n(?:[ |]{4,}(?!File ).*\n)*', re.M
-)
 
 
 @pytest.mark.parametrize("name", FAILURES)

@@ -4,6 +4,7 @@ The exception is left to reach the interpreter, which then does what it does for
 `sys.last_exc`, calls `sys.excepthook`, flushes, and ends by SIGINT after Ctrl-C. Only the hook is stepped in
 front of, once, to drop what `python SCRIPT` would not show: the frames below the program, and the entries
 that Cython makes for compiled functions; asyncio's own, written in C, leave none either.
+"""
 
 from __future__ import annotations
 
