@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint32_t
 
 cdef enum:
     READABLE = 0x001  # EPOLLIN
+    URGENT = 0x002    # EPOLLPRI
     WRITABLE = 0x004  # EPOLLOUT
     FAULT = 0x008     # EPOLLERR, always reported
     HANGUP = 0x010    # EPOLLHUP, always reported
@@ -35,6 +36,7 @@ cdef class Poller:
     cdef int remove(self, int fd) except -1
     cdef object owner_of(self, int fd)
     cdef uint32_t events_of(self, int fd) noexcept
+    cdef bint gives_way(self, int fd, bint shared) except -1
     cdef int wake(self) except -1
     cdef int close(self) except -1
     cdef int grow(self, int fd) except -1

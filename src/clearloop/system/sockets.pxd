@@ -1,0 +1,111 @@
+# BSD sockets, as Linux has them.
+from libc.stdint cimport uint16_t, uint32_t
+
+cdef extern from "<sys/uio.h>" nogil:
+    struct iovec:
+        void* iov_base
+        size_t iov_len
+
+cdef extern from "<sys/socket.h>" nogil:
+    ctypedef unsigned int socklen_t
+    struct sockaddr:
+        unsigned short sa_family
+    struct sockaddr_storage:
+        unsigned short ss_family
+    struct msghdr:
+        void* msg_name
+        socklen_t msg_namelen
+        iovec* msg_iov
+        size_t msg_iovlen
+        void* msg_control
+        size_t msg_controllen
+        int msg_flags
+
+    ssize_t recv(int fd, void* buffer, size_t size, int flags)
+    ssize_t recvfrom(int fd, void* buffer, size_t size, int flags, sockaddr* address, socklen_t* address_size)
+    ssize_t send(int fd, const void* buffer, size_t size, int flags)
+    ssize_t sendto(int fd, const void* buffer, size_t size, int flags, const sockaddr* address, socklen_t address_size)
+    ssize_t sendmsg(int fd, const msghdr* message, int flags)
+    int accept4(int fd, sockaddr* address, socklen_t* address_size, int flags)
+    int connect(int fd, const sockaddr* address, socklen_t address_size)
+    int shutdown_fd "shutdown"(int fd, int how)
+    int getsockname(int fd, sockaddr* address, socklen_t* address_size)
+    int getpeername(int fd, sockaddr* address, socklen_t* address_size)
+    int getsockopt(int fd, int level, int name, void* value, socklen_t* size)
+    int setsockopt(int fd, int level, int name, const void* value, socklen_t size)
+    int AF_INET, AF_INET6, AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SHUT_WR, SOCK_NONBLOCK, SOCK_CLOEXEC, SOL_SOCKET, SO_ERROR
+
+cdef extern from "<netinet/in.h>" nogil:
+    struct in_addr:
+        uint32_t s_addr
+    struct in6_addr:
+        unsigned char s6_addr[16]
+    struct sockaddr_in:
+        unsigned short sin_family
+        uint16_t sin_port
+        in_addr sin_addr
+    struct sockaddr_in6:
+        unsigned short sin6_family
+        uint16_t sin6_port
+        uint32_t sin6_flowinfo
+        in6_addr sin6_addr
+        uint32_t sin6_scope_id
+    int IPPROTO_TCP, INET6_ADDRSTRLEN
+
+cdef extern from "<netinet/tcp.h>" nogil:
+    int TCP_NODELAY
+
+cdef extern from "<arpa/inet.h>" nogil:
+    uint16_t ntohs(uint16_t number)
+    uint32_t ntohl(uint32_t number)
+    const char* inet_ntop(int family, const void* address, char* text, socklen_t size)
+
+
+# ---- sock_* and datagrams ------------------------------------------------------------------------------------------
+
+cdef extern from *:
+    """
+    #ifndef _GNU_SOURCE
+    #define _GNU_SOURCE
+    #endif
+    #include <Python.h>
+    #include <stddef.h>
+    #include <poll.h>
+    #include <sys/socket.h>
+    #include <sys/un.h>
+    #include <netinet/in.h>
+    #include <arpa/inet.h>
+
+    /* CPython's socket object begins with its descriptor.  That is nobody's promise, so whoever reads it this way
+       tries it out first (net/sockops.py) and calls fileno() where it does not hold. */
+    static int clearloop_first_int(PyObject *o) { return *(int *) ((char *) o + sizeof(PyObject)); }
+
+    #define CLEARLOOP_PATH_OFFSET ((int) offsetof(struct sockaddr_un, sun_path))
+    """
+    int first_int "clearloop_first_int"(object o) nogil
+    int UNIX_PATH_OFFSET "CLEARLOOP_PATH_OFFSET"
+
+cdef extern from "<sys/un.h>" nogil:
+    struct sockaddr_un:
+        unsigned short sun_family
+        char sun_path[108]
+
+cdef extern from "<sys/socket.h>" nogil:
+    struct mmsghdr:
+        msghdr msg_hdr
+        unsigned int msg_len
+    int recvmmsg(int fd, mmsghdr* messages, unsigned int count, int flags, void* timeout)
+    int SO_DOMAIN, SO_TYPE, SOCK_STREAM
+
+cdef extern from "<poll.h>" nogil:
+    struct pollfd:
+        int fd
+        short events
+        short revents
+    int poll(pollfd* fds, unsigned long count, int timeout)
+    int POLLOUT
+
+cdef extern from "<arpa/inet.h>" nogil:
+    uint16_t htons(uint16_t number)
+    uint32_t htonl(uint32_t number)
+    int inet_pton(int family, const char* text, void* address)
