@@ -7,6 +7,7 @@ stands here in plain Python.
 
 import asyncio
 import os
+import socket
 import sys
 import warnings
 import weakref
@@ -16,6 +17,8 @@ from clearloop.engine import errors
 from clearloop.engine.core import Engine
 from clearloop.engine.readiness import Readiness, descriptor_of
 from clearloop.engine.signals import Signals
+from clearloop.net.transports import Transports
+from clearloop.net import sockets
 
 __all__ = ["EventLoop", "new_event_loop"]
 
@@ -37,6 +40,7 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
         self._origin_tracking_depth = None
         self._signals = Signals(self)
         self._readiness = Readiness(self)
+        self._transports = Transports()
         self.set_debug(_debug_by_default())
 
     def __repr__(self):
@@ -254,10 +258,12 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
 
         https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.add_reader
         """
+        self._transports.check(descriptor_of(fd))
         self._add_reader(fd, callback, *args)
 
     def remove_reader(self, fd):
         """Stop watching `fd` for reading; return whether it was watched."""
+        self._transports.check(descriptor_of(fd))
         return self._remove_reader(fd)
 
     def add_writer(self, fd, callback, *args):
@@ -265,10 +271,12 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
 
         https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.add_writer
         """
+        self._transports.check(descriptor_of(fd))
         self._add_writer(fd, callback, *args)
 
     def remove_writer(self, fd):
         """Stop watching `fd` for writing; return whether it was watched."""
+        self._transports.check(descriptor_of(fd))
         return self._remove_writer(fd)
 
     def _add_reader(self, fd, callback, *args):
@@ -287,9 +295,203 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
 
     # ---- sockets by hand: net/sockets.py ---------------------------------------------------------------------------
 
+    sock_recv = sockets.sock_recv
+    sock_recv_into = sockets.sock_recv_into
+    sock_recvfrom = sockets.sock_recvfrom
+    sock_recvfrom_into = sockets.sock_recvfrom_into
+    sock_sendall = sockets.sock_sendall
+    sock_sendto = sockets.sock_sendto
+    sock_connect = sockets.sock_connect
+    sock_accept = sockets.sock_accept
+
     # ---- names: net/resolver.py ------------------------------------------------------------------------------------
 
-    # ---- connections and servers: net/connect.py, net/server.py ----------------------------------------------------
+    async def getaddrinfo(self, host, port, *, family=0, type=0, proto=0, flags=0):
+        """Resolve a host as socket.getaddrinfo does, without blocking the loop.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.getaddrinfo
+        """
+        from clearloop.net import resolver
+
+        return await resolver.getaddrinfo(self, host, port, family, type, proto, flags)
+
+    async def getnameinfo(self, sockaddr, flags=0):
+        """Name a socket address as socket.getnameinfo does, without blocking the loop."""
+        from clearloop.net import resolver
+
+        return await resolver.getnameinfo(self, sockaddr, flags)
+
+    # ---- connections and servers: net/connect.py, net/listen.py, net/server.py --------------------------------------
+
+    async def create_connection(
+        self,
+        protocol_factory,
+        host=None,
+        port=None,
+        *,
+        ssl=None,
+        family=0,
+        proto=0,
+        flags=0,
+        sock=None,
+        local_addr=None,
+        server_hostname=None,
+        ssl_handshake_timeout=None,
+        ssl_shutdown_timeout=None,
+        happy_eyeballs_delay=None,
+        interleave=None,
+        all_errors=False,
+    ):
+        """Connect to `host` and `port`, or take the connected stream socket `sock`; return (transport, protocol).
+
+        `local_addr` is the (host, port) to bind to first.  `happy_eyeballs_delay` (seconds) starts the next address
+        while the last one has not answered (RFC 8305); `interleave` alternates address families.  Raises OSError when
+        no address answers (with `all_errors` an ExceptionGroup of all reasons) and ValueError for options that
+        contradict each other.
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.create_connection
+        """
+        from clearloop.net import connect
+
+        return await connect.create_connection(
+            self,
+            protocol_factory,
+            host,
+            port,
+            ssl=ssl,
+            family=family,
+            proto=proto,
+            flags=flags,
+            sock=sock,
+            local_addr=local_addr,
+            server_hostname=server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+            happy_eyeballs_delay=happy_eyeballs_delay,
+            interleave=interleave,
+            all_errors=all_errors,
+        )
+
+    async def create_server(
+        self,
+        protocol_factory,
+        host=None,
+        port=None,
+        *,
+        family=socket.AF_UNSPEC,
+        flags=socket.AI_PASSIVE,
+        sock=None,
+        backlog=100,
+        ssl=None,
+        reuse_address=None,
+        reuse_port=None,
+        keep_alive=None,
+        ssl_handshake_timeout=None,
+        ssl_shutdown_timeout=None,
+        start_serving=True,
+    ):
+        """Listen on `port` of `host` (a name, several, or None for every interface), or on `sock`; return a Server.
+
+        Raises OSError when an address cannot be bound and ValueError for options that contradict each other.
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.create_server
+        """
+        from clearloop.net import listen
+
+        return await listen.create_server(
+            self,
+            protocol_factory,
+            host,
+            port,
+            family=family,
+            flags=flags,
+            sock=sock,
+            backlog=backlog,
+            ssl=ssl,
+            reuse_address=reuse_address,
+            reuse_port=reuse_port,
+            keep_alive=keep_alive,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+            start_serving=start_serving,
+        )
+
+    async def create_unix_connection(
+        self,
+        protocol_factory,
+        path=None,
+        *,
+        ssl=None,
+        sock=None,
+        server_hostname=None,
+        ssl_handshake_timeout=None,
+        ssl_shutdown_timeout=None,
+    ):
+        """Connect to the UNIX socket at `path`, or take the connected socket `sock`; return (transport, protocol).
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.create_unix_connection
+        """
+        from clearloop.net import connect
+
+        return await connect.create_unix_connection(
+            self,
+            protocol_factory,
+            path,
+            ssl=ssl,
+            sock=sock,
+            server_hostname=server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+
+    async def create_unix_server(
+        self,
+        protocol_factory,
+        path=None,
+        *,
+        sock=None,
+        backlog=100,
+        ssl=None,
+        ssl_handshake_timeout=None,
+        ssl_shutdown_timeout=None,
+        start_serving=True,
+        cleanup_socket=sys.version_info >= (3, 13),
+    ):
+        """Listen on a UNIX socket at `path`, or on `sock`; return a Server.
+
+        `cleanup_socket` removes the file when the server closes, which is asyncio's default from Python 3.13.
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.create_unix_server
+        """
+        from clearloop.net import listen
+
+        return await listen.create_unix_server(
+            self,
+            protocol_factory,
+            path,
+            sock=sock,
+            backlog=backlog,
+            ssl=ssl,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+            start_serving=start_serving,
+            cleanup_socket=cleanup_socket,
+        )
+
+    async def connect_accepted_socket(
+        self, protocol_factory, sock, *, ssl=None, ssl_handshake_timeout=None, ssl_shutdown_timeout=None
+    ):
+        """Make a transport over a connection that was accepted elsewhere; return (transport, protocol).
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.connect_accepted_socket
+        """
+        from clearloop.net import connect
+
+        return await connect.connect_accepted_socket(
+            self,
+            protocol_factory,
+            sock,
+            ssl=ssl,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
 
     # ---- datagrams: net/datagram.py --------------------------------------------------------------------------------
 

@@ -1,0 +1,87 @@
+from cpython.ref cimport PyObject
+from libc.stdint cimport uint32_t
+
+from clearloop.engine.runnable cimport Source
+from clearloop.engine.scheduler cimport Scheduler
+from clearloop.net.address cimport Address
+
+
+cdef enum Phase:
+    STARTING = 0  # connection_made is scheduled; nothing is read yet
+    OPEN = 1
+    CLOSING = 2   # close() was called; what is queued is still being sent, nothing is read
+    LOST = 3      # connection_lost is scheduled; nothing is sent
+    CLOSED = 4    # connection_lost has run; the descriptor is closed
+
+
+cdef class StreamTransport(Source):
+    # the connection
+    cdef Scheduler loop
+    cdef int fd
+    cdef int family
+    cdef int proto
+    cdef uint32_t watched          # what the poller has been asked for
+    cdef unsigned char phase
+    cdef bint dirty                # the scheduler will call flush() when the step ends
+
+    # the protocol
+    cdef bint buffered             # an asyncio.BufferedProtocol
+    cdef bint paused               # pause_reading
+    cdef bint ended                # the peer has sent its last byte
+    cdef bint protocol_paused      # pause_writing was called
+    cdef bint eof                  # write_eof was called
+    cdef bint no_write             # eof, or LOST, or being sent as a file: write() looks closer
+    cdef object protocol
+    cdef object context
+
+    # what is not sent yet
+    cdef object chunk              # the first chunk (bytes), or None
+    cdef Py_ssize_t sent           # how much of it is sent already
+    cdef list more                 # the chunks behind it, or None
+    cdef Py_ssize_t first          # where they begin in `more`
+    cdef Py_ssize_t size           # bytes in all
+    cdef Py_ssize_t high
+    cdef Py_ssize_t low
+    cdef Py_ssize_t ignored        # writes after the connection was lost
+
+    # what is seldom asked for
+    cdef Address peer
+    cdef Address name
+    cdef object sock
+    cdef object extra
+    cdef object server
+    cdef object waiter
+    cdef dict __dict__
+    cdef object __weakref__
+
+    cdef int open(self, Scheduler loop, int fd, int family, int proto, object context) except -1
+    cdef int begin(self, object protocol) except -1
+    cdef int start(self) except -1
+    cdef int use_protocol(self, object protocol) except -1
+    cdef int watch(self, uint32_t events) except -1
+    cdef bint reading(self) noexcept
+    cdef int read_ready(self) except -1
+    cdef int read_into_protocol(self) except -1
+    cdef int peer_ended(self) except -1
+    cdef int write_ready(self) except -1
+    cdef int append(self, object data) except -1
+    cdef int send_queue(self) except -1
+    cdef int send_many(self) except -1
+    cdef int drop_sent(self, Py_ssize_t count) except -1
+    cdef int drained(self) except -1
+    cdef int push(self) except -1
+    cdef int wait_until_writable(self) except -1
+    cdef int pause_protocol(self) except -1
+    cdef int resume_protocol(self) except -1
+    cdef int refuse_write(self, str method) except -1
+    cdef int fail(self, int error, str message) except -1
+    cdef int fatal(self, object error, str message) except -1
+    cdef int protocol_raised(self, str method) except -1
+    cdef int lose(self, object error) except -1
+    cdef int forget_queue(self) except -1
+    cdef int release(self) except -1
+    cdef object python_socket(self)
+    cdef dict all_extra(self)
+
+
+cdef StreamTransport new_transport(Scheduler loop, int fd, int family, int proto, object context)

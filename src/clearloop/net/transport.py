@@ -1,0 +1,866 @@
+"""The stream transport: a connected TCP or UNIX socket and its protocol.
+
+A request costs one recv and one send, and this file has nothing in between but the protocol's own call:
+
+- Reading goes into one buffer that all transports share, and what came is copied into a `bytes` of its exact size.
+  A fresh large `bytes` per read would cost the allocator a mapping each time.  A read that comes back short has proved
+  the socket empty, so nothing is read until "would block".
+- What is written is kept until the running step ends, and then leaves in one system call.  Past the high-water mark it
+  leaves at once.  When the kernel takes less than all, the rest waits for WRITABLE, behind which everything else queues.
+- The descriptor is registered once.  `pause_reading` leaves it registered until an event really comes in: protocols
+  that pause and resume around each request would pay two `epoll_ctl` each.
+
+Invariants: `size` counts the unsent bytes in `chunk` and `more`.  While WRITABLE is watched only `write_ready` sends.
+`protocol_paused` implies that WRITABLE is watched.  After LOST nothing is sent, and after CLOSED no callback runs.
+"""
+
+import asyncio
+import os
+import socket
+import warnings
+from asyncio import trsock
+from asyncio.log import logger
+
+import cython
+from cython.cimports.clearloop.engine.handle import new_handle
+from cython.cimports.clearloop.engine.ring import ring_push
+from cython.cimports.clearloop.engine.runnable import Source
+from cython.cimports.clearloop.engine.scheduler import Scheduler
+from cython.cimports.clearloop.net.address import address_tuple, ask_address
+from cython.cimports.clearloop.net.transports import Transports
+from cython.cimports.clearloop.system.capi import (
+    Py_DECREF_raw,
+    PyContext_CopyCurrent,
+    PyContext_Enter,
+    PyContext_Exit,
+    propagate,
+    steal,
+)
+from cython.cimports.clearloop.system.epoll import close_fd
+from cython.cimports.clearloop.system.methods import bytes_at, bytes_size, call_method_raw
+from cython.cimports.clearloop.system.poller import FAULT, HANGUP, READABLE, WRITABLE
+from cython.cimports.clearloop.system.sockets import (
+    AF_INET,
+    AF_INET6,
+    IPPROTO_TCP,
+    MSG_DONTWAIT,
+    MSG_NOSIGNAL,
+    SHUT_WR,
+    TCP_NODELAY,
+    iovec,
+    msghdr,
+    recv,
+    send,
+    sendmsg,
+    setsockopt,
+    shutdown_fd,
+)
+from cython.cimports.cpython.buffer import PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
+from cython.cimports.cpython.ref import PyObject
+from cython.cimports.libc.errno import EAGAIN, EINTR, errno
+from cython.cimports.libc.stdint import uint32_t
+from cython.cimports.libc.stdlib import malloc
+from cython.cimports.libc.string import memset
+
+_TRANSPORT: object = asyncio.Transport
+_BUFFERED: object = asyncio.BufferedProtocol
+_data_received: object = "data_received"
+_get_buffer: object = "get_buffer"
+_buffer_updated: object = "buffer_updated"
+_any_size: object = -1
+
+READ_SIZE = cython.declare(cython.Py_ssize_t, 256 * 1024)
+READS_PER_EVENT = cython.declare(cython.int, 8)  # full reads, before the other sockets have their turn
+CHUNKS_PER_CALL = cython.declare(cython.Py_ssize_t, 1024)  # the kernel's IOV_MAX
+HIGH_WATER = cython.declare(cython.Py_ssize_t, 64 * 1024)
+WARN_FROM = cython.declare(cython.Py_ssize_t, 5)  # writes to a lost connection, as asyncio counts them
+
+# Filled and emptied without letting go of the GIL, so one is enough
+_read_buffer = cython.declare(cython.p_char)
+_read_buffer = cython.cast(cython.p_char, malloc(READ_SIZE))
+if _read_buffer == cython.NULL:
+    raise MemoryError()
+
+
+@cython.cclass
+class StreamTransport(Source):
+    """https://docs.python.org/3/library/asyncio-protocol.html#asyncio.Transport, over a stream socket."""
+
+    @property
+    def __class__(self):
+        # So that isinstance(transport, asyncio.Transport) holds; inheriting it would cost its slots and its look-ups
+        return _TRANSPORT
+
+    # ---- life ------------------------------------------------------------------------------------------------------
+
+    def open(self, loop, fd, family, proto, context):
+        table: Transports = loop._transports
+        self.loop = loop
+        self.fd = fd
+        self.family = family
+        self.proto = proto
+        self.context = context
+        self.high = HIGH_WATER
+        self.low = HIGH_WATER // 4
+        table.note(fd, self)
+        return 0
+
+    def begin(self, protocol):
+        """Schedule connection_made, and behind it the first read."""
+        self.use_protocol(protocol)
+        ring_push(
+            cython.address(self.loop.ready), new_handle(self.loop, protocol.connection_made, (self,), self.context)
+        )
+        self.queued = True
+        ring_push(cython.address(self.loop.ready), self)
+        return 0
+
+    def start(self):
+        if self.phase == STARTING:
+            self.phase = OPEN
+            if self.reading():
+                self.watch(READABLE)
+        waiter = self.waiter
+        if waiter is not None:
+            self.waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+        return 0
+
+    def run(self):
+        revents: uint32_t = self.revents
+        self.revents = 0
+        self.queued = False
+        if self.phase == STARTING or self.waiter is not None:
+            self.start()
+            return 0
+        if revents & (READABLE | HANGUP | FAULT) and self.watched & READABLE:
+            if self.reading():
+                if self.buffered:
+                    self.read_into_protocol()
+                else:
+                    self.read_ready()
+            else:
+                self.watch(self.watched & ~READABLE)
+        if self.watched & WRITABLE and revents & (WRITABLE | HANGUP | FAULT):
+            self.write_ready()
+        return 0
+
+    def watch(self, events):
+        """Have the poller report `events`, and only these."""
+        if events == self.watched:
+            return 0
+        watched: uint32_t = self.watched
+        self.watched = events
+        try:
+            if events == 0:
+                self.loop.poller.remove(self.fd)
+            elif watched == 0:
+                self.loop.poller.add(self.fd, events, self)
+            else:
+                self.loop.poller.modify(self.fd, events)
+        except (OSError, RuntimeError) as error:  # the descriptor was closed by somebody else
+            self.fatal(error, "Fatal error: the socket cannot be watched")
+        return 0
+
+    def lose(self, error):
+        """The connection is over: forget what is queued, and tell the protocol in the next turn."""
+        if self.phase >= LOST:
+            return 0
+        self.phase = LOST
+        self.no_write = True
+        self.forget_queue()
+        self.watch(0)
+        if self.loop.closed:
+            self.loop.check_closed()
+        ring_push(
+            cython.address(self.loop.ready),
+            new_handle(self.loop, self._call_connection_lost, (error,), self.context),
+        )
+        return 0
+
+    def _call_connection_lost(self, error):
+        if self.phase == CLOSED:
+            return
+        try:
+            self.protocol.connection_lost(error)
+        finally:
+            self.phase = CLOSED
+            self.release()
+
+    def release(self):
+        """Give the descriptor back, and let go of everybody."""
+        fd: cython.int = self.fd
+        sock = self.sock
+        server = self.server
+        table: Transports = self.loop._transports
+        if fd < 0:
+            return 0
+        if not self.name.known and (self.family == AF_INET or self.family == AF_INET6):
+            ask_address(cython.address(self.name), fd, False)
+        table.forget(fd, self)
+        self.fd = -1
+        self.protocol = None
+        self.server = None
+        if sock is not None:
+            sock.close()
+        else:
+            close_fd(fd)
+        if server is not None:
+            server._detach(self)
+        return 0
+
+    def __del__(self):
+        if self.fd < 0 or self.loop is None:
+            return
+        warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
+        self.phase = CLOSED
+        self.release()
+
+    def abandon(self):
+        """Close without a word to the protocol, which could not even be told of the connection."""
+        self.phase = CLOSED
+        self.no_write = True
+        self.release()
+
+    def close(self):
+        """Close the transport: what is queued is still sent, nothing more is received.
+
+        https://docs.python.org/3/library/asyncio-protocol.html#asyncio.BaseTransport.close
+        """
+        if self.phase >= CLOSING:
+            return
+        if self.size and not self.watched & WRITABLE:
+            self.send_queue()
+            if self.phase >= CLOSING:
+                return
+        self.phase = CLOSING
+        if self.size:
+            self.watch(WRITABLE)
+        else:
+            self.lose(None)
+
+    def abort(self):
+        """Close the transport at once; what is queued is lost.
+
+        https://docs.python.org/3/library/asyncio-protocol.html#asyncio.WriteTransport.abort
+        """
+        self.lose(None)
+
+    def is_closing(self):
+        """Return whether the transport is closing or closed."""
+        return self.phase >= CLOSING
+
+    # ---- the protocol ----------------------------------------------------------------------------------------------
+
+    def set_protocol(self, protocol):
+        """Hand everything from now on to `protocol`, of either kind."""
+        self.use_protocol(protocol)
+
+    def use_protocol(self, protocol):
+        self.protocol = protocol
+        self.buffered = isinstance(protocol, _BUFFERED)
+        return 0
+
+    def get_protocol(self):
+        """Return the protocol; None once the connection is closed."""
+        return self.protocol
+
+    def protocol_raised(self, method):
+        """The protocol's `method` has left an error: it is reported and ends the connection."""
+        try:
+            propagate()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self.fatal(error, f"Fatal error: protocol.{method}() call failed.")
+        return 0
+
+    def fail(self, error, message):
+        self.fatal(OSError(error, os.strerror(error)), message)
+        return 0
+
+    def fatal(self, error, message):
+        """End the connection with `error`: what the network does is silent, what programs do is reported."""
+        if isinstance(error, OSError):
+            if self.loop.debug:
+                logger.debug("%r: %s", self, message, exc_info=error)
+        else:
+            self.loop.call_exception_handler(
+                {"message": message, "exception": error, "transport": self, "protocol": self.protocol}
+            )
+        self.lose(error)
+        return 0
+
+    # ---- reading ---------------------------------------------------------------------------------------------------
+
+    def reading(self):
+        return self.phase == OPEN and not self.paused and not self.ended
+
+    def read_ready(self):
+        arguments: cython.pointer(PyObject)[2]
+        result: cython.pointer(PyObject)
+        count: cython.Py_ssize_t
+        reads: cython.int = READS_PER_EVENT
+        while True:
+            count = recv(self.fd, _read_buffer, READ_SIZE, MSG_DONTWAIT)
+            if count <= 0:
+                break
+            protocol = self.protocol
+            data = PyBytes_FromStringAndSize(_read_buffer, count)
+            arguments[0] = cython.cast(cython.pointer(PyObject), protocol)
+            arguments[1] = cython.cast(cython.pointer(PyObject), data)
+            PyContext_Enter(self.context)
+            result = call_method_raw(
+                cython.cast(cython.pointer(PyObject), _data_received), arguments, 2, cython.NULL
+            )
+            PyContext_Exit(self.context)
+            if result == cython.NULL:
+                return self.protocol_raised("data_received")
+            Py_DECREF_raw(result)
+            if count < READ_SIZE:
+                return 0
+            reads -= 1
+            if reads == 0 or self.buffered or not self.reading():
+                return 0  # what is left is reported again
+        if count == 0:
+            self.peer_ended()
+        elif errno != EAGAIN and errno != EINTR:
+            self.fail(errno, "Fatal read error on socket transport")
+        return 0
+
+    def read_into_protocol(self):
+        """For a BufferedProtocol: straight into the memory that it gives."""
+        arguments: cython.pointer(PyObject)[2]
+        result: cython.pointer(PyObject)
+        view: Py_buffer
+        count: cython.Py_ssize_t
+        room: cython.Py_ssize_t
+        error: cython.int
+        reads: cython.int = READS_PER_EVENT
+        while True:
+            protocol = self.protocol
+            PyContext_Enter(self.context)
+            arguments[0] = cython.cast(cython.pointer(PyObject), protocol)
+            arguments[1] = cython.cast(cython.pointer(PyObject), _any_size)
+            result = call_method_raw(cython.cast(cython.pointer(PyObject), _get_buffer), arguments, 2, cython.NULL)
+            PyContext_Exit(self.context)
+            if result == cython.NULL:
+                return self.protocol_raised("get_buffer")
+            buffer = steal(result)
+            try:
+                PyObject_GetBuffer(buffer, cython.address(view), PyBUF_WRITABLE)
+                if view.len == 0:
+                    PyBuffer_Release(cython.address(view))
+                    raise RuntimeError("get_buffer() returned an empty buffer")
+            except BaseException as failure:
+                self.fatal(failure, "Fatal error: protocol.get_buffer() call failed.")
+                return 0
+            room = view.len
+            if not self.reading():
+                PyBuffer_Release(cython.address(view))
+                return 0
+            count = recv(self.fd, view.buf, room, MSG_DONTWAIT)
+            error = errno
+            PyBuffer_Release(cython.address(view))
+            if count <= 0:
+                break
+            received: object = count
+            arguments[0] = cython.cast(cython.pointer(PyObject), protocol)
+            arguments[1] = cython.cast(cython.pointer(PyObject), received)
+            PyContext_Enter(self.context)
+            result = call_method_raw(
+                cython.cast(cython.pointer(PyObject), _buffer_updated), arguments, 2, cython.NULL
+            )
+            PyContext_Exit(self.context)
+            if result == cython.NULL:
+                return self.protocol_raised("buffer_updated")
+            Py_DECREF_raw(result)
+            if count < room:
+                return 0
+            reads -= 1
+            if reads == 0 or not self.buffered or not self.reading():
+                return 0
+        if count == 0:
+            self.peer_ended()
+        elif error != EAGAIN and error != EINTR:
+            self.fail(error, "Fatal read error on socket transport")
+        return 0
+
+    def peer_ended(self):
+        """The peer will send no more; the protocol says whether we close as well."""
+        if self.loop.debug:
+            logger.debug("%r received EOF", self)
+        self.ended = True
+        failure = None
+        keep_open = False
+        PyContext_Enter(self.context)
+        try:
+            keep_open = bool(self.protocol.eof_received())
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            failure = error
+        finally:
+            PyContext_Exit(self.context)
+        if failure is not None:
+            self.fatal(failure, "Fatal error: protocol.eof_received() call failed.")
+        elif not keep_open:
+            self.close()
+        else:
+            self.watch(self.watched & ~READABLE)
+        return 0
+
+    def is_reading(self):
+        """Return whether data may come in: neither paused nor closing."""
+        return self.phase < CLOSING and not self.paused
+
+    def pause_reading(self):
+        """Hand no data to the protocol until resume_reading()."""
+        if self.phase >= CLOSING or self.paused:
+            return
+        self.paused = True
+        if self.loop.debug:
+            logger.debug("%r pauses reading", self)
+
+    def resume_reading(self):
+        """Hand data to the protocol again."""
+        if self.phase >= CLOSING or not self.paused:
+            return
+        self.paused = False
+        if self.reading():
+            self.watch(self.watched | READABLE)
+        if self.loop.debug:
+            logger.debug("%r resumes reading", self)
+
+    # ---- writing ---------------------------------------------------------------------------------------------------
+
+    def write(self, data):
+        """Send `data` (bytes, bytearray or memoryview) when the running step ends; never blocks.
+
+        What the step writes leaves in one system call.  bytes are kept, the other two copied.  Raises TypeError for
+        anything else and RuntimeError after write_eof().
+        https://docs.python.org/3/library/asyncio-protocol.html#asyncio.WriteTransport.write
+        """
+        if type(data) is not bytes:
+            if isinstance(data, (bytearray, memoryview)):
+                data = bytes(data)
+            elif not isinstance(data, bytes):
+                raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
+        if self.no_write:
+            if bytes_size(data) or self.eof:
+                self.refuse_write("write")
+        elif bytes_size(data):
+            self.append(data)
+
+    def writelines(self, list_of_data):
+        """Send all chunks of `list_of_data`, in order, as write() would.
+
+        https://docs.python.org/3/library/asyncio-protocol.html#asyncio.WriteTransport.writelines
+        """
+        if self.eof:
+            self.refuse_write("writelines")
+        for data in list_of_data:
+            if type(data) is not bytes:
+                data = bytes(memoryview(data))
+            if not bytes_size(data):
+                continue
+            if self.no_write:
+                self.refuse_write("writelines")
+                return
+            self.append(data)
+
+    def refuse_write(self, method):
+        if self.eof:
+            raise RuntimeError(f"Cannot call {method}() after write_eof()")
+        if self.ignored >= WARN_FROM:
+            logger.warning("socket.send() raised exception.")
+        self.ignored += 1
+        return 0
+
+    def append(self, data):
+        if self.chunk is None:
+            self.chunk = data
+        elif self.more is None:
+            self.more = [data]
+        else:
+            self.more.append(data)
+        self.size += bytes_size(data)
+        if self.size > self.high:
+            self.push()
+        elif not self.dirty and not self.watched & WRITABLE:
+            if self.loop.entry == cython.NULL:
+                self.flush()  # no step runs whose end would send it
+            else:
+                self.dirty = True
+                self.loop.mark_dirty(self)
+        return 0
+
+    def flush(self):
+        """The step ended: send what it wrote."""
+        self.dirty = False
+        if self.size == 0 or self.watched & WRITABLE or self.phase >= LOST:
+            return 0
+        self.send_queue()
+        if self.size:
+            self.wait_until_writable()
+        elif self.eof or self.phase == CLOSING:
+            self.drained()
+        return 0
+
+    def push(self):
+        """More is queued than the high-water mark allows: out with it, and if the kernel refuses, pause the protocol."""
+        if not self.watched & WRITABLE:
+            self.send_queue()
+            if self.size:
+                self.wait_until_writable()
+        if self.size > self.high and not self.protocol_paused:
+            self.pause_protocol()
+        return 0
+
+    def wait_until_writable(self):
+        if self.phase < LOST:
+            self.watch(self.watched | WRITABLE)
+        return 0
+
+    def send_queue(self):
+        """Give the kernel what it takes; the rest stays queued."""
+        left: cython.Py_ssize_t
+        count: cython.Py_ssize_t
+        if self.more is not None:
+            return self.send_many()
+        left = bytes_size(self.chunk) - self.sent
+        count = send(self.fd, bytes_at(self.chunk) + self.sent, left, MSG_DONTWAIT | MSG_NOSIGNAL)
+        if count == left:  # nearly always
+            self.size = 0
+            self.sent = 0
+            self.chunk = None
+        elif count >= 0:
+            self.size -= count
+            self.sent += count
+        elif errno != EAGAIN and errno != EINTR:
+            self.fail(errno, "Fatal write error on socket transport")
+        return 0
+
+    def send_many(self):
+        vector: iovec[1024]
+        message: msghdr
+        used: cython.Py_ssize_t
+        place: cython.Py_ssize_t
+        total: cython.Py_ssize_t
+        count: cython.Py_ssize_t
+        while self.size:
+            vector[0].iov_base = bytes_at(self.chunk) + self.sent
+            vector[0].iov_len = bytes_size(self.chunk) - self.sent
+            total = vector[0].iov_len
+            used = 1
+            if self.more is not None:
+                for place in range(self.first, len(self.more)):
+                    if used == CHUNKS_PER_CALL:
+                        break
+                    chunk = self.more[place]
+                    vector[used].iov_base = bytes_at(chunk)
+                    vector[used].iov_len = bytes_size(chunk)
+                    total += vector[used].iov_len
+                    used += 1
+            memset(cython.address(message), 0, cython.sizeof(msghdr))
+            message.msg_iov = vector
+            message.msg_iovlen = used
+            count = sendmsg(self.fd, cython.address(message), MSG_DONTWAIT | MSG_NOSIGNAL)
+            if count < 0:
+                if errno != EAGAIN and errno != EINTR:
+                    self.fail(errno, "Fatal write error on socket transport")
+                return 0
+            self.drop_sent(count)
+            if count < total:
+                return 0
+        return 0
+
+    def drop_sent(self, count):
+        """Take `count` bytes off the front of the queue."""
+        left: cython.Py_ssize_t
+        self.size -= count
+        if self.size == 0:
+            self.forget_queue()
+            return 0
+        while True:
+            left = bytes_size(self.chunk) - self.sent
+            if count < left:
+                self.sent += count
+                break
+            count -= left
+            self.sent = 0
+            self.chunk = self.more[self.first]
+            self.more[self.first] = None
+            self.first += 1
+            if self.first == len(self.more):
+                self.more = None
+                self.first = 0
+        if self.first >= CHUNKS_PER_CALL:
+            del self.more[: self.first]
+            self.first = 0
+        return 0
+
+    def forget_queue(self):
+        self.size = 0
+        self.sent = 0
+        self.first = 0
+        self.more = None
+        self.chunk = None
+        return 0
+
+    def write_ready(self):
+        """The kernel takes bytes again."""
+        if self.phase >= LOST:
+            return 0
+        if self.size:
+            self.send_queue()
+            if self.phase >= LOST:
+                return 0
+        if self.protocol_paused and self.size <= self.low:
+            self.resume_protocol()
+        if self.size == 0 and self.phase < LOST:
+            self.drained()
+        return 0
+
+    def drained(self):
+        """Everything is sent: do what waited for that."""
+        self.watch(self.watched & ~WRITABLE)
+        if self.phase == CLOSING:
+            self.lose(None)
+        elif self.eof and self.phase < CLOSING:
+            shutdown_fd(self.fd, SHUT_WR)
+        return 0
+
+    def write_eof(self):
+        """Close our side for writing, once what is queued is sent.
+
+        https://docs.python.org/3/library/asyncio-protocol.html#asyncio.WriteTransport.write_eof
+        """
+        if self.phase >= CLOSING or self.eof:
+            return
+        if self.size and not self.watched & WRITABLE:
+            self.send_queue()
+            if self.phase >= CLOSING:
+                return
+            if self.size:
+                self.wait_until_writable()
+        self.eof = True
+        self.no_write = True
+        if self.size == 0 and shutdown_fd(self.fd, SHUT_WR) < 0:
+            error: cython.int = errno
+            raise OSError(error, os.strerror(error))
+
+    def can_write_eof(self):
+        """Return True: stream sockets have half-closed connections."""
+        return True
+
+    # ---- water marks -----------------------------------------------------------------------------------------------
+
+    def get_write_buffer_size(self):
+        """Return how many bytes are not sent yet, with those that wait for the end of the running step."""
+        return self.size
+
+    def get_write_buffer_limits(self):
+        """Return (low, high) in bytes."""
+        return (self.low, self.high)
+
+    def set_write_buffer_limits(self, high=None, low=None):
+        """Set at how many unsent bytes pause_writing() and resume_writing() are called.
+
+        Raises ValueError unless high >= low >= 0.
+        https://docs.python.org/3/library/asyncio-protocol.html#asyncio.WriteTransport.set_write_buffer_limits
+        """
+        if high is None:
+            high = HIGH_WATER if low is None else 4 * low
+        if low is None:
+            low = high // 4
+        if not high >= low >= 0:
+            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
+        self.high = high
+        self.low = low
+        if self.size > self.high:
+            self.push()
+
+    def pause_protocol(self):
+        self.protocol_paused = True
+        try:
+            self.protocol.pause_writing()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self.loop.call_exception_handler(
+                {
+                    "message": "protocol.pause_writing() failed",
+                    "exception": error,
+                    "transport": self,
+                    "protocol": self.protocol,
+                }
+            )
+        return 0
+
+    def resume_protocol(self):
+        self.protocol_paused = False
+        failure = None
+        PyContext_Enter(self.context)
+        try:
+            self.protocol.resume_writing()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            failure = error
+        finally:
+            PyContext_Exit(self.context)
+        if failure is not None:
+            self.loop.call_exception_handler(
+                {
+                    "message": "protocol.resume_writing() failed",
+                    "exception": failure,
+                    "transport": self,
+                    "protocol": self.protocol,
+                }
+            )
+        return 0
+
+    # ---- what is asked for -----------------------------------------------------------------------------------------
+
+    def get_extra_info(self, name, default=None):
+        """Return 'socket', 'sockname' or 'peername', or what else the transport was made with; else `default`.
+
+        https://docs.python.org/3/library/asyncio-protocol.html#asyncio.BaseTransport.get_extra_info
+        """
+        if self.extra is None or name not in self.extra:
+            if name != "socket" and name != "peername" and name != "sockname":
+                return default
+            self.learn(name)
+        return self.extra.get(name, default)
+
+    def learn(self, name):
+        if self.extra is None:
+            self.extra = {}
+        if name == "socket":
+            self.extra[name] = trsock.TransportSocket(self.python_socket())
+        elif name == "peername":
+            self.extra[name] = address_tuple(cython.address(self.peer))
+        else:
+            if not self.name.known and self.fd >= 0:
+                ask_address(cython.address(self.name), self.fd, False)
+            self.extra[name] = address_tuple(cython.address(self.name))
+
+    def all_extra(self):
+        for name in ("socket", "sockname", "peername"):
+            self.get_extra_info(name)
+        return self.extra
+
+    def python_socket(self):
+        """The socket as an object: an accepted connection has none before somebody asks."""
+        if self.sock is None:
+            if self.fd < 0:
+                gone = socket.socket(self.family, socket.SOCK_STREAM)
+                gone.close()
+                return gone
+            self.sock = socket.socket(self.family, socket.SOCK_STREAM, self.proto, fileno=self.fd)
+            self.sock.setblocking(False)
+        return self.sock
+
+    @property
+    def _extra(self):
+        return self.all_extra()
+
+    @property
+    def _sock(self):
+        return None if self.phase == CLOSED else self.python_socket()
+
+    @property
+    def _sock_fd(self):
+        return self.fd
+
+    @property
+    def _loop(self):
+        return self.loop
+
+    @property
+    def _protocol(self):
+        return self.protocol
+
+    @property
+    def _server(self):
+        return self.server
+
+    @property
+    def _closing(self):
+        return self.phase >= CLOSING
+
+    @property
+    def _paused(self):
+        return bool(self.paused)
+
+    @property
+    def _eof(self):
+        return bool(self.eof)
+
+    @property
+    def _protocol_paused(self):
+        return bool(self.protocol_paused)
+
+    @property
+    def _conn_lost(self):
+        return (1 if self.phase >= LOST else 0) + self.ignored
+
+    def __repr__(self):
+        info = [type(self).__name__]
+        if self.phase == CLOSED:
+            info.append("closed")
+        elif self.phase >= CLOSING:
+            info.append("closing")
+        info.append(f"fd={self.fd}")
+        if self.loop is not None and not self.loop.closed and self.phase != CLOSED:
+            info.append("read=polling" if self.watched & READABLE and self.reading() else "read=idle")
+            state = "polling" if self.watched & WRITABLE else "idle"
+            info.append(f"write=<{state}, bufsize={self.size}>")
+        return f"<{' '.join(info)}>"
+
+
+def new_transport(loop, fd, family, proto, context):
+    transport: StreamTransport = StreamTransport.__new__(StreamTransport)
+    transport.fd = -1
+    transport.open(loop, fd, family, proto, context)
+    return transport
+
+
+def make_stream(loop: Scheduler, sock, protocol, waiter=None, extra=None, server=None):
+    """A transport over the connected, non-blocking stream socket `sock`, which it owns from now on.
+
+    It runs `protocol` in a copy of the current context; `waiter` is resolved behind connection_made.
+    """
+    transport: StreamTransport = new_transport(loop, sock.fileno(), sock.family, sock.proto, PyContext_CopyCurrent())
+    transport.sock = sock
+    transport.waiter = waiter
+    transport.server = server
+    if extra:
+        transport.extra = dict(extra)
+    if transport.family == AF_INET or transport.family == AF_INET6:
+        no_delay(transport.fd)
+        ask_address(cython.address(transport.peer), transport.fd, True)
+    else:
+        transport.extra = {"sockname": name_of(sock.getsockname), "peername": name_of(sock.getpeername)} | (extra or {})
+    if server is not None:
+        server._attach(transport)
+    transport.begin(protocol)
+    return transport
+
+
+def name_of(ask):
+    try:
+        return ask()
+    except OSError:
+        return None
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def no_delay(fd: cython.int) -> cython.void:
+    """Send small writes at once: they are joined already."""
+    on: cython.int = 1
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, cython.address(on), cython.sizeof(cython.int))

@@ -1,0 +1,8 @@
+# Calling a method by its name with no bound method in between, and bytes by their place in memory.
+from cpython.ref cimport PyObject
+
+cdef extern from "Python.h":
+    # "raw": the result is a new reference or NULL with the error set; arguments[0] is the object, and counted
+    PyObject* call_method_raw "PyObject_VectorcallMethod"(PyObject* name, PyObject** arguments, size_t count, PyObject* names)
+    char* bytes_at "PyBytes_AS_STRING"(object o)
+    Py_ssize_t bytes_size "PyBytes_GET_SIZE"(object o)
