@@ -1,0 +1,3 @@
+cdef class Shield:
+    cdef object inner
+    cdef object outer

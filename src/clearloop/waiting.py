@@ -1,0 +1,155 @@
+"""wait, wait_for and as_completed, as asyncio's newest release documents them, on every Python from 3.11."""
+
+import asyncio
+import inspect
+from asyncio import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError
+
+from clearloop.engine.timeout_core import timeout as _timeout
+from clearloop.engine.wait_core import Gate
+from clearloop.queues import Queue
+
+__all__ = ["ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION", "as_completed", "wait", "wait_for"]
+
+
+async def wait(fs, *, timeout=None, return_when=ALL_COMPLETED):
+    """Wait for futures, and for coroutines, each of which becomes a task in the order given.
+
+    Returns two sets, of those that are done and those that are not, when all are done, after `timeout` seconds, or when
+    the first is done or has failed (`return_when`).  Raises TypeError for what is no iterable of awaitables and
+    ValueError for none at all.  https://docs.python.org/3/library/asyncio-task.html#asyncio.wait
+    """
+    if asyncio.isfuture(fs) or asyncio.iscoroutine(fs):
+        raise TypeError(f"expect a list of futures, not {type(fs).__name__}")
+    if not fs:
+        raise ValueError("Set of Tasks/Futures is empty.")
+    if return_when not in (FIRST_COMPLETED, FIRST_EXCEPTION, ALL_COMPLETED):
+        raise ValueError(f"Invalid return_when value: {return_when}")
+    loop = asyncio.get_running_loop()
+    futures = _futures(fs, loop)
+    if not futures:
+        raise ValueError("Set of Tasks/Futures is empty.")
+    gate = Gate(loop, futures, timeout, return_when)
+    try:
+        await gate
+    finally:
+        gate.leave()
+    done, pending = set(), set()
+    for future in futures:
+        (done if future.done() else pending).add(future)
+    return done, pending
+
+
+def _futures(awaitables, loop):
+    """A future for each different awaitable, in the order given."""
+    return [
+        awaitable if asyncio.isfuture(awaitable) else asyncio.ensure_future(awaitable, loop=loop)
+        for awaitable in dict.fromkeys(awaitables)
+    ]
+
+
+async def wait_for(fut, timeout):
+    """Wait for an awaitable, but not longer than `timeout` seconds (None: without end), and return its result.
+
+    When time is up it is cancelled and TimeoutError raised; a `timeout` of zero or less raises at once unless the
+    awaitable is done already.  https://docs.python.org/3/library/asyncio-task.html#asyncio.wait_for
+    """
+    if timeout is not None and timeout <= 0:
+        return await _at_once(asyncio.ensure_future(fut))
+    limit = _timeout(timeout)
+    limit._enter()
+    try:
+        result = await fut
+    except BaseException as error:
+        limit._leave(error)
+        raise
+    limit._leave(None)
+    return result
+
+
+async def _at_once(future):
+    """The result of a future that has no time left."""
+    if future.done():
+        return future.result()
+    ended = asyncio.get_running_loop().create_future()
+
+    def release(_):
+        if not ended.done():
+            ended.set_result(None)
+
+    future.add_done_callback(release)
+    try:
+        future.cancel()
+        await ended  # not the future itself: this wait can be cancelled on its own
+    finally:
+        future.remove_done_callback(release)
+    try:
+        return future.result()
+    except CancelledError as error:
+        raise TimeoutError from error
+
+
+class _AsCompleted:
+    """Both kinds of iterator: `async for` gives the futures as they are done, `for` gives coroutines of results."""
+
+    def __init__(self, awaitables, timeout):
+        loop = asyncio.get_event_loop()
+        self._done = Queue()
+        self._alarm = None
+        self._todo = dict.fromkeys(_futures(awaitables, loop))
+        self._left = len(self._todo)
+        for future in self._todo:
+            future.add_done_callback(self._future_done)
+        if self._todo and timeout is not None:
+            self._alarm = loop.call_later(timeout, self._time_is_up)
+
+    def __aiter__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    async def __anext__(self):
+        if not self._left:
+            raise StopAsyncIteration
+        self._left -= 1
+        return await self._next_future()
+
+    def __next__(self):
+        if not self._left:
+            raise StopIteration
+        self._left -= 1
+        return self._next_result()
+
+    async def _next_future(self):
+        future = await self._done.get()
+        if future is None:
+            raise TimeoutError
+        return future
+
+    async def _next_result(self):
+        return (await self._next_future()).result()
+
+    def _future_done(self, future):
+        if self._todo:  # else the time was up first
+            del self._todo[future]
+            self._done.put_nowait(future)
+            if not self._todo and self._alarm is not None:
+                self._alarm.cancel()
+
+    def _time_is_up(self):
+        for future in self._todo:
+            future.remove_done_callback(self._future_done)
+            self._done.put_nowait(None)
+        self._todo.clear()
+
+
+def as_completed(fs, *, timeout=None):
+    """Iterate over awaitables in the order in which they are done, with `async for` or with `for`.
+
+    `async for` gives the futures themselves, `for` gives coroutines of the next result.  Coroutines become tasks, in the
+    order given.  What is not done after `timeout` seconds raises TimeoutError.
+    https://docs.python.org/3/library/asyncio-task.html#asyncio.as_completed
+    """
+    if inspect.isawaitable(fs):
+        raise TypeError(f"expects an iterable of awaitables, not {type(fs).__name__}")
+    return _AsCompleted(fs, timeout)
