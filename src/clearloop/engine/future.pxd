@@ -3,6 +3,7 @@ from cpython.ref cimport PyObject
 from clearloop.engine.runnable cimport Runnable
 from clearloop.engine.scheduler cimport Scheduler
 from clearloop.system.capi cimport PySendResult
+from clearloop.system.slots cimport visitproc
 
 
 cdef enum State:
@@ -12,9 +13,14 @@ cdef enum State:
     RAISED = 3
 
 
+cdef enum:
+    BY_HAND = 1      # a generator set _asyncio_future_blocking and yielded the future itself
+    BY_ITERATOR = 2  # our own iterator yielded it, and will raise what it holds
+
+
 cdef class Future(Runnable):
     cdef unsigned char state
-    cdef unsigned char blocking       # yielded by `await` and not yet taken by a task
+    cdef unsigned char blocking       # yielded by `await` and not yet taken by a task; who yielded it
     cdef unsigned char log_traceback  # RAISED, and nobody has fetched the exception yet
     cdef unsigned char plain          # no subclass in Python: what add_done_callback does is known
     cdef unsigned char native         # loop is a Scheduler
@@ -24,7 +30,7 @@ cdef class Future(Runnable):
     cdef object waiter
     cdef list more_waiters
     cdef object source_traceback
-    cdef dict __dict__
+    cdef PyObject* attributes         # the instance's __dict__, made when somebody sets an attribute
     cdef object __weakref__
     cdef int settle(self, State state, object value) except -1
     cdef int wake(self) except -1
@@ -42,4 +48,7 @@ cdef class FutureIterator:
 
 
 cdef PySendResult send_to_future(PyObject* iterator, PyObject* value, PyObject** result) noexcept
+cdef int future_may_die_silently(PyObject* future) noexcept
+cdef int visit_attributes(PyObject* future, visitproc visit, void* argument) noexcept
+cdef int clear_attributes(PyObject* future) noexcept
 cdef Future new_future(Scheduler loop)

@@ -26,13 +26,22 @@ from cython.cimports.clearloop.system.capi import (
     PYGEN_ERROR,
     PYGEN_NEXT,
     PYGEN_RETURN,
+    Py_DECREF_raw,
     Py_INCREF_raw,
     PyContext_CopyCurrent,
     PySendResult,
-    install_am_send,
+    install_send,
     set_error,
     set_traceback,
     type_of,
+)
+from cython.cimports.clearloop.system.slots import (
+    PyObject_GenericGetDict,
+    install_attributes,
+    install_extra,
+    install_guard,
+    install_pool,
+    visitproc,
 )
 from cython.cimports.cpython.ref import PyObject
 
@@ -66,6 +75,10 @@ class Future(Runnable):
 
     def __repr__(self):
         return f"<{type(self).__name__} {' '.join(base_futures._future_repr_info(self))}>"
+
+    @property
+    def __dict__(self):
+        return PyObject_GenericGetDict(self, cython.NULL)
 
     def __del__(self):
         if self.log_traceback:
@@ -313,7 +326,10 @@ class Future(Runnable):
         waiters = self.waiters()
         if not waiters:
             return None
-        return [waiter if type(waiter) is tuple else (waiter, None) for waiter in waiters]
+        # of a task, its method: its repr names this future again
+        return [
+            waiter if type(waiter) is tuple else (getattr(waiter, "_wakeup", waiter), None) for waiter in waiters
+        ]
 
     @property
     def _loop(self):
@@ -359,18 +375,10 @@ class FutureIterator:
         return self
 
     def __next__(self):
-        future: Future = self.future
-        if future is None:
-            raise StopIteration  # closed
-        if future.state == PENDING:
-            if future.blocking:
-                raise RuntimeError("await wasn't used with future")
-            future.blocking = True
-            return future
-        raise StopIteration(future.outcome())
+        raise SystemError("replaced by send_to_future")
 
     def send(self, value):
-        return self.__next__()
+        return next(self)
 
     def throw(self, kind, value=None, traceback=None):
         self.future = None
@@ -398,7 +406,7 @@ def send_to_future(iterator, value, result):
             error = RuntimeError("await wasn't used with future")
             set_error(type_of(cython.cast(cython.pointer(PyObject), error)), cython.cast(cython.pointer(PyObject), error))
             return PYGEN_ERROR
-        future.blocking = True
+        future.blocking = BY_ITERATOR
         result[0] = cython.cast(cython.pointer(PyObject), future)
         Py_INCREF_raw(result[0])
         return PYGEN_NEXT
@@ -427,4 +435,39 @@ def new_future(loop):
     return future
 
 
-install_am_send(FutureIterator, send_to_future)
+def future_may_die_silently(future):
+    """Whether a dying future has nothing to report; lets go of its attributes.
+
+    Its reference count is zero: a variable that held it would end it a second time.
+    """
+    if cython.cast(Future, future).log_traceback:
+        return 0
+    clear_attributes(future)
+    return 1
+
+
+def visit_attributes(future, visit, argument):
+    attributes: cython.pointer(PyObject) = cython.cast(Future, future).attributes
+    return visit(attributes, argument) if attributes != cython.NULL else 0
+
+
+def clear_attributes(future):
+    attributes: cython.pointer(PyObject) = cython.cast(Future, future).attributes
+    if attributes != cython.NULL:
+        cython.cast(Future, future).attributes = cython.NULL
+        Py_DECREF_raw(attributes)
+    return 0
+
+
+def offset_of_attributes():
+    sample: Future = Future.__new__(Future)
+    return cython.cast(cython.p_char, cython.address(sample.attributes)) - cython.cast(
+        cython.p_char, cython.cast(cython.p_void, sample)
+    )
+
+
+install_attributes(Future, offset_of_attributes())
+install_extra(Future, visit_attributes, clear_attributes)
+install_guard(Future, future_may_die_silently)
+install_pool(Future)
+install_send(FutureIterator, send_to_future)

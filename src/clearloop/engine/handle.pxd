@@ -7,7 +7,9 @@ cdef class Handle(Runnable):
     cdef object context
     cdef object loop
     cdef object note  # None; in debug mode (source traceback, repr at cancellation)
+    cdef bint repeats
     cdef object __weakref__
+    cdef int release(self) except -1
 
 
 cdef Handle new_handle(object loop, object callback, object args, object context)

@@ -2,6 +2,11 @@
 
 `isinstance(handle, asyncio.Handle)` holds by way of `__class__`; asyncio's own class is not inherited, since its
 slots cost more than the callback.
+
+A handle lets go of its callback when it has run or was cancelled, and when the loop closes.  So no reference cycle
+survives through it, and it can do without the garbage collector, which would otherwise look at every queued callback
+again and again; what still stands in a queue the collector sees through the loop (Scheduler's visit function).
+Handles that run more than once (`repeats`: readers, writers) are let go of by their owners.
 """
 
 import asyncio
@@ -15,11 +20,13 @@ from cython.cimports.clearloop.system.capi import (
     PyContext_CopyCurrent,
     PyContext_Enter,
     PyContext_Exit,
-    propagate,
+    reraise,
+    take_error,
     tuple_items,
     tuple_size,
     vectorcall_raw,
 )
+from cython.cimports.clearloop.system.slots import install_pool
 from cython.cimports.cpython.ref import PyObject
 
 _HANDLE: object = asyncio.Handle
@@ -34,6 +41,7 @@ def report_callback_error(handle, loop, error, source_traceback):
     loop.call_exception_handler(context)
 
 
+@cython.no_gc
 @cython.cclass
 class Handle(Runnable):
     """A scheduled callback: https://docs.python.org/3/library/asyncio-eventloop.html#callback-handles"""
@@ -65,13 +73,27 @@ class Handle(Runnable):
         PyContext_Exit(self.context)
         if result != cython.NULL:
             Py_DECREF_raw(result)
+            if not self.repeats and self.note is None:
+                self.callback = None
+                self.args = None
             return 0
-        try:
-            propagate()
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            report_callback_error(self, self.loop, error, self._source_traceback)
+        error = take_error()
+        if isinstance(error, (SystemExit, KeyboardInterrupt)):
+            reraise(error)
+        report_callback_error(self, self.loop, error, self._source_traceback)
+        self.release()
+        return 0
+
+    def forget(self):
+        self.callback = None
+        self.args = None
+        return 0
+
+    def release(self):
+        """The callback will not run again: let go of it (debug mode still wants to name it)."""
+        if not self.repeats and self.note is None:
+            self.callback = None
+            self.args = None
         return 0
 
     def _run(self):
@@ -138,3 +160,6 @@ def new_handle(loop, callback, args, context):
     handle.args = args
     handle.context = PyContext_CopyCurrent() if context is None else context
     return handle
+
+
+install_pool(Handle)

@@ -80,6 +80,10 @@ class Readiness:
             return owner
         if not make:
             return None
+        if owner is not None and self.loop.poller.gives_way(fd, True):
+            owner = self.loop.poller.owner_of(fd)
+            if isinstance(owner, Descriptor):
+                return owner
         if owner is not None:
             raise RuntimeError(f"File descriptor {fd!r} is used by transport {owner!r}")
         descriptor: Descriptor = Descriptor.__new__(Descriptor)
@@ -92,6 +96,7 @@ class Readiness:
         descriptor: Descriptor = self.find(fd, True)
         before: Handle = descriptor.reader
         descriptor.reader = new_handle(self.loop, callback, args, None)
+        descriptor.reader.repeats = True
         handle = descriptor.reader
         try:
             descriptor.update()
@@ -108,6 +113,7 @@ class Readiness:
         descriptor: Descriptor = self.find(fd, True)
         before: Handle = descriptor.writer
         descriptor.writer = new_handle(self.loop, callback, args, None)
+        descriptor.writer.repeats = True
         handle = descriptor.writer
         try:
             descriptor.update()

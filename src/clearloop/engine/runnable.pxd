@@ -4,6 +4,7 @@ cdef class Runnable:
     cdef unsigned char is_task
     cdef unsigned char queued
     cdef int run(self) except -1
+    cdef int forget(self) except -1
 
 
 cdef class Source(Runnable):

@@ -25,6 +25,10 @@ class Runnable:
         """Do the work.  Raises only what must end the loop (SystemExit, KeyboardInterrupt)."""
         raise NotImplementedError("an entry of the ready queue without work")
 
+    def forget(self):
+        """The loop closes: the work will never be done."""
+        return 0
+
 
 @cython.cclass
 class Source(Runnable):

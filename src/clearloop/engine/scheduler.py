@@ -397,8 +397,11 @@ class Scheduler:
         self.poller.close()
 
     def drop_all(self):
+        entry: cython.pointer(PyObject)
         while ring_size(cython.address(self.ready)):
-            Py_DECREF_raw(ring_pop(cython.address(self.ready)))
+            entry = ring_pop(cython.address(self.ready))
+            cython.cast(Runnable, entry).forget()
+            Py_DECREF_raw(entry)
         self.timers.clear()
         while self.dirty_size:
             self.dirty_size -= 1

@@ -11,7 +11,7 @@ from cython.cimports.clearloop.system.capi import (
     PYGEN_RETURN,
     Py_INCREF_raw,
     PySendResult,
-    install_am_send,
+    install_send,
 )
 from cython.cimports.cpython.ref import PyObject
 
@@ -27,10 +27,7 @@ class Switch:
         return self
 
     def __next__(self):
-        if self.yielded:
-            raise StopIteration
-        self.yielded = True
-        return None
+        raise SystemError("replaced by send_to_switch")
 
 
 def send_to_switch(switch, value, result):
@@ -87,4 +84,4 @@ def settle_later(future, answer):
         future.set_result(answer)
 
 
-install_am_send(Switch, send_to_switch)
+install_send(Switch, send_to_switch)

@@ -16,6 +16,7 @@ cdef class Task(Future):
     cdef bint must_cancel
     cdef bint log_destroy_pending
     cdef bint linked
+    cdef bint by_iterator       # fut_waiter was yielded by its own iterator, which raises what it holds
     cdef bint entered           # the step runs inside a handle that has entered the context
     cdef PyObject* next_task    # borrowed; the list's references are owned by being linked
     cdef PyObject* previous_task
@@ -24,7 +25,7 @@ cdef class Task(Future):
     cdef int take_yielded(self, object yielded) except -1
     cdef int wait_for(self, Future future) except -1
     cdef int wait_for_foreign(self, object future) except -1
-    cdef int finish_raised(self) except -1
+    cdef int finish_returned(self, object value) except -1
     cdef int again(self, object error) except -1
     cdef int settled(self) except -1
     cdef int start_eagerly(self) except -1
@@ -35,6 +36,7 @@ cdef class Task(Future):
     cdef int begin(self, object coro, object name, object context, bint eager) except -1
 
 
+cdef int task_may_die_silently(PyObject* task) noexcept
 cdef Task new_task(Scheduler loop, object coro, object name, object context, bint eager)
 cdef int link_task(Scheduler loop, Task task) except -1
 cdef int unlink_task(Scheduler loop, Task task) except -1

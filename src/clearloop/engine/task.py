@@ -23,7 +23,7 @@ from types import GenericAlias
 
 import cython
 from cython.cimports.clearloop.engine.current import clear_current, set_current, swap_current
-from cython.cimports.clearloop.engine.future import CANCELLED, PENDING, RAISED, RETURNED, Future
+from cython.cimports.clearloop.engine.future import BY_ITERATOR, CANCELLED, PENDING, RAISED, RETURNED, Future
 from cython.cimports.clearloop.engine.ring import ring_push
 from cython.cimports.clearloop.engine.scheduler import Scheduler
 from cython.cimports.clearloop.system.capi import (
@@ -37,9 +37,12 @@ from cython.cimports.clearloop.system.capi import (
     PyCoro_CheckExact,
     PyIter_Send,
     PySendResult,
-    propagate,
+    call_method_raw,
+    reraise,
     steal,
+    take_error,
 )
+from cython.cimports.clearloop.system.slots import install_guard, install_pool
 from cython.cimports.cpython.ref import PyObject
 from cython.cimports.libc.stdint import uint64_t
 
@@ -48,6 +51,7 @@ _CancelledError: object = exceptions.CancelledError
 _register_task: object = asyncio.tasks._register_task
 _enter_task: object = asyncio.tasks._enter_task
 _leave_task: object = asyncio.tasks._leave_task
+_THROW: object = "throw"
 _created = cython.declare(uint64_t, 0)
 
 
@@ -145,19 +149,17 @@ class Task(Future):
         if status == PYGEN_NEXT:
             return self.take_yielded(steal(result))
         if status == PYGEN_RETURN:
-            value = steal(result)
-            if self.must_cancel:
-                self.must_cancel = False
-                self.settle(CANCELLED, self.value)
-            else:
-                self.settle(RETURNED, value)
-            return self.settled()
-        return self.finish_raised()
+            return self.finish_returned(steal(result))
+        return self.finish_with(take_error())
 
     def error_to_throw(self):
         """What the step throws into the coroutine instead of resuming it, or None."""
         waited = self.fut_waiter
         self.fut_waiter = None
+        if self.by_iterator:
+            self.by_iterator = False
+            if not self.must_cancel:
+                return None
         error = self.throwing
         self.throwing = None
         if error is None and waited is not None:
@@ -187,24 +189,19 @@ class Task(Future):
         context = self.context
         if not self.entered:
             PyContext_Enter(context)
-        try:
-            yielded = self.coro.throw(error)
-        except StopIteration as stop:
-            if not self.entered:
-                PyContext_Exit(context)
-            if self.must_cancel:
-                self.must_cancel = False
-                self.settle(CANCELLED, self.value)
-            else:
-                self.settle(RETURNED, stop.value)
-            return self.settled()
-        except BaseException as raised:
-            if not self.entered:
-                PyContext_Exit(context)
-            return self.finish_with(raised)
+        yielded: cython.pointer(PyObject) = call_method_raw(
+            cython.cast(cython.pointer(PyObject), self.coro),
+            cython.cast(cython.pointer(PyObject), _THROW),
+            cython.cast(cython.pointer(PyObject), error),
+        )
         if not self.entered:
             PyContext_Exit(context)
-        return self.take_yielded(yielded)
+        if yielded != cython.NULL:
+            return self.take_yielded(steal(yielded))
+        raised = take_error()
+        if isinstance(raised, StopIteration):
+            return self.finish_returned(raised.value)
+        return self.finish_with(raised)
 
     def take_yielded(self, yielded):
         """The coroutine waits: for a future, or (None) for its next turn."""
@@ -221,6 +218,7 @@ class Task(Future):
             return self.again(RuntimeError(f"Task {self!r} got Future {future!r} attached to a different loop"))
         if future is self:
             return self.again(RuntimeError(f"Task cannot await on itself: {self!r}"))
+        self.by_iterator = future.blocking == BY_ITERATOR
         future.blocking = False
         self.fut_waiter = future
         if not self.native:
@@ -267,13 +265,14 @@ class Task(Future):
             self.loop.call_soon(self._step, context=self.context)
         return 0
 
-    def finish_raised(self):
-        """The coroutine ended with the error that C code has left set."""
-        try:
-            propagate()
-        except BaseException as error:
-            self.finish_with(error)
-        return 0
+    def finish_returned(self, value):
+        if self.must_cancel:
+            # cancelled in its last step, with no await left to tell it
+            self.must_cancel = False
+            self.settle(CANCELLED, self.value)
+        else:
+            self.settle(RETURNED, value)
+        return self.settled()
 
     def finish_with(self, error):
         if isinstance(error, _CancelledError):
@@ -290,7 +289,7 @@ class Task(Future):
         self.fail(error)
         self.settled()
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
-            raise error
+            reraise(error)
         return 0
 
     def settled(self):
@@ -499,6 +498,15 @@ def unlink_task(loop, task):
     return 0
 
 
+def task_may_die_silently(task):
+    """Whether a dying task has nothing to report; as with futures, its reference count is zero."""
+    if cython.cast(Task, task).log_traceback:
+        return 0
+    if cython.cast(Task, task).state != PENDING or not cython.cast(Task, task).log_destroy_pending:
+        return 1
+    return cython.cast(Task, task).coro is None
+
+
 def native_tasks(loop: Scheduler):
     """The unfinished tasks of a native loop, oldest first."""
     found: list = []
@@ -515,3 +523,7 @@ def drop_tasks(loop: Scheduler):
     """A loop that closes lets go of its unfinished tasks; they say so when they die."""
     for task in native_tasks(loop):
         unlink_task(loop, task)
+
+
+install_guard(Task, task_may_die_silently)
+install_pool(Task)

@@ -13,6 +13,7 @@ from cython.cimports.clearloop.engine.handle import Handle
 from cython.cimports.clearloop.engine.ring import Ring, ring_push_owned
 from cython.cimports.clearloop.engine.runnable import Runnable
 from cython.cimports.clearloop.system.capi import Py_DECREF_raw, Py_INCREF_raw, PyContext_CopyCurrent
+from cython.cimports.clearloop.system.slots import install_pool
 from cython.cimports.cpython.ref import PyObject
 from cython.cimports.libc.stdint import INT64_MAX, int64_t
 from cython.cimports.libc.stdlib import free, realloc
@@ -185,12 +186,14 @@ class Timers:
             self.size -= 1
             entry: cython.pointer(PyObject) = self.heap[self.size].entry
             cython.cast(Runnable, entry).scheduled = False
+            cython.cast(Runnable, entry).forget()
             gone.append(cython.cast(object, entry))
             Py_DECREF_raw(entry)
         self.dead = 0
         return 0
 
 
+@cython.no_gc
 @cython.cclass
 class TimerHandle(Handle):
     """A callback scheduled for a time: https://docs.python.org/3/library/asyncio-eventloop.html#callback-handles"""
@@ -257,3 +260,6 @@ def new_timer_handle(loop, timers, when, callback, args, context):
     handle.args = args
     handle.context = PyContext_CopyCurrent() if context is None else context
     return handle
+
+
+install_pool(TimerHandle)

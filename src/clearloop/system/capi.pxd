@@ -53,15 +53,42 @@ cdef extern from *:
 
 cdef extern from *:
     """
-    /* Cython fills in no am_send for extension types.  Without it the interpreter resumes an awaited iterator through
-       tp_iternext and a StopIteration object for each result; the type must have an async method for the table. */
-    static void clearloop_install_am_send(PyObject *type, sendfunc send) {
+    /* `await` resumes what it waits for through tp_iternext, PyIter_Send through am_send.  Cython fills in no am_send for
+       extension types, and its tp_iternext raises StopIteration the slow way, traceback included.  This gives a type
+       both slots, from one send function; the type must have an async method, for the table. */
+    static PyObject *clearloop_iternext(PyObject *self) {
+        PyObject *result = NULL;
+        switch (Py_TYPE(self)->tp_as_async->am_send(self, Py_None, &result)) {
+        case PYGEN_NEXT:
+            return result;
+        case PYGEN_RETURN:
+            if (result == Py_None) {
+                Py_DECREF(result);  /* ending without an exception means: with None */
+            } else if (!PyTuple_Check(result) && !PyExceptionInstance_Check(result)) {
+                PyErr_SetObject(PyExc_StopIteration, result);
+                Py_DECREF(result);
+            } else {
+                /* a bare tuple or exception would be taken for the arguments or for the error itself */
+                PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, result);
+                Py_DECREF(result);
+                if (stop != NULL) {
+                    PyErr_SetObject(PyExc_StopIteration, stop);
+                    Py_DECREF(stop);
+                }
+            }
+            return NULL;
+        default:
+            return NULL;
+        }
+    }
+    static void clearloop_install_send(PyObject *type, sendfunc send) {
         ((PyTypeObject *) type)->tp_as_async->am_send = send;
+        ((PyTypeObject *) type)->tp_iternext = clearloop_iternext;
         PyType_Modified((PyTypeObject *) type);
     }
     """
     ctypedef PySendResult (*sendfunc)(PyObject* iterator, PyObject* value, PyObject** result) noexcept
-    void install_am_send "clearloop_install_am_send"(object type, sendfunc send)
+    void install_send "clearloop_install_send"(object type, sendfunc send)
 
 
 cdef extern from *:
@@ -70,3 +97,33 @@ cdef extern from *:
     #define clearloop_steal(o) (o)
     """
     object steal "clearloop_steal"(PyObject* o)
+
+
+cdef extern from *:
+    """
+    /* Takes the error that C code has left set, as an exception object with its traceback: what `except` would bind,
+       but without a line of ours in the traceback. */
+    static PyObject *clearloop_take_error(void) {
+    #if PY_VERSION_HEX >= 0x030C0000
+        return PyErr_GetRaisedException();
+    #else
+        PyObject *kind, *error, *traceback;
+        PyErr_Fetch(&kind, &error, &traceback);
+        PyErr_NormalizeException(&kind, &error, &traceback);
+        if (traceback != NULL) {
+            PyException_SetTraceback(error, traceback);
+        }
+        Py_XDECREF(kind);
+        Py_XDECREF(traceback);
+        return error;
+    #endif
+    }
+    /* The reverse: leaves `error` set, for a caller that returns an error value. */
+    static int clearloop_raise(PyObject *error) {
+        PyErr_SetObject((PyObject *) Py_TYPE(error), error);
+        return -1;
+    }
+    """
+    object take_error "clearloop_take_error"()
+    int reraise "clearloop_raise"(object error) except -1
+    PyObject* call_method_raw "PyObject_CallMethodOneArg"(PyObject* o, PyObject* name, PyObject* argument)

@@ -1,0 +1,113 @@
+# What Cython leaves out of a type's slots, for the few types of which a program makes millions.
+#
+# A pool keeps freed objects of exactly one type for the next allocation: no allocator, no garbage collector's count.
+# One pool per compiled module (the C below is compiled into each module that cimports it).
+#
+# A guarded finalizer: Cython runs __del__ for each dying object of a type that has it, which costs more than the rest
+# of the object's end.  The guard, a C function, is asked first; it also frees what Cython does not know of.
+#
+# Extra references: fields that hold raw pointers are shown to the garbage collector by a visit function of our own.
+from cpython.ref cimport PyObject
+
+cdef extern from *:
+    """
+    #define CLEARLOOP_POOL_LIMIT 512
+
+    static PyTypeObject *clearloop_pool_type = NULL;
+    static PyObject *clearloop_pool[CLEARLOOP_POOL_LIMIT];
+    static int clearloop_pool_size = 0;
+
+    static PyObject *clearloop_pool_alloc(PyTypeObject *type, Py_ssize_t items) {
+        PyObject *o;
+        if (type != clearloop_pool_type || clearloop_pool_size == 0) {
+            return PyType_GenericAlloc(type, items);
+        }
+        o = clearloop_pool[--clearloop_pool_size];
+        memset((char *) o + sizeof(PyObject), 0, type->tp_basicsize - sizeof(PyObject));
+        PyObject_Init(o, type);
+        if (PyType_IS_GC(type)) {
+            PyObject_GC_Track(o);
+        }
+        return o;
+    }
+
+    static void clearloop_pool_free(void *p) {
+        PyObject *o = (PyObject *) p;
+        /* the collector remembers for good that an object was finalized: such a one cannot live twice */
+        if (Py_TYPE(o) == clearloop_pool_type && clearloop_pool_size < CLEARLOOP_POOL_LIMIT &&
+            !(PyType_IS_GC(Py_TYPE(o)) && PyObject_GC_IsFinalized(o))) {
+            clearloop_pool[clearloop_pool_size++] = o;
+        } else if (PyType_IS_GC(Py_TYPE(o))) {
+            PyObject_GC_Del(o);
+        } else {
+            PyObject_Free(o);
+        }
+    }
+
+    static void clearloop_install_pool(PyObject *type) {
+        clearloop_pool_type = (PyTypeObject *) type;
+        clearloop_pool_type->tp_alloc = clearloop_pool_alloc;
+        clearloop_pool_type->tp_free = clearloop_pool_free;
+    }
+
+    typedef int (*clearloop_guard)(PyObject *);
+    static clearloop_guard clearloop_may_die_silently;
+    static destructor clearloop_guarded_dealloc;
+
+    static void clearloop_dealloc(PyObject *o) {
+        if (clearloop_may_die_silently(o) == 0 && PyObject_CallFinalizerFromDealloc(o) < 0) {
+            return;
+        }
+        clearloop_guarded_dealloc(o);
+    }
+
+    static void clearloop_install_guard(PyObject *type, clearloop_guard guard) {
+        clearloop_may_die_silently = guard;
+        clearloop_guarded_dealloc = ((PyTypeObject *) type)->tp_dealloc;
+        ((PyTypeObject *) type)->tp_dealloc = clearloop_dealloc;
+    }
+
+    typedef int (*clearloop_visitor)(PyObject *, visitproc, void *);
+    typedef int (*clearloop_clearer)(PyObject *);
+    static clearloop_visitor clearloop_visit_extra;
+    static clearloop_clearer clearloop_clear_extra;
+    static traverseproc clearloop_base_traverse;
+    static inquiry clearloop_base_clear;
+
+    static int clearloop_traverse(PyObject *o, visitproc visit, void *argument) {
+        int stop = clearloop_visit_extra(o, visit, argument);
+        return stop ? stop : clearloop_base_traverse(o, visit, argument);
+    }
+
+    static int clearloop_clear(PyObject *o) {
+        clearloop_clear_extra(o);
+        return clearloop_base_clear(o);
+    }
+
+    static void clearloop_install_extra(PyObject *type, clearloop_visitor visit, clearloop_clearer clear) {
+        clearloop_visit_extra = visit;
+        clearloop_clear_extra = clear;
+        clearloop_base_traverse = ((PyTypeObject *) type)->tp_traverse;
+        clearloop_base_clear = ((PyTypeObject *) type)->tp_clear;
+        ((PyTypeObject *) type)->tp_traverse = clearloop_traverse;
+        ((PyTypeObject *) type)->tp_clear = clearloop_clear;
+    }
+
+    static void clearloop_install_attributes(PyObject *type, Py_ssize_t offset) {
+        ((PyTypeObject *) type)->tp_dictoffset = offset;
+        PyType_Modified((PyTypeObject *) type);
+    }
+    """
+    ctypedef int (*visitproc)(PyObject* o, void* argument) noexcept
+    ctypedef int (*guard_function "clearloop_guard")(PyObject* o) noexcept
+    ctypedef int (*visitor_function "clearloop_visitor")(PyObject* o, visitproc visit, void* argument) noexcept
+    ctypedef int (*clearer_function "clearloop_clearer")(PyObject* o) noexcept
+
+    void install_pool "clearloop_install_pool"(object type)
+    void install_guard "clearloop_install_guard"(object type, guard_function may_die_silently)
+    void install_extra "clearloop_install_extra"(object type, visitor_function visit, clearer_function clear)
+    void install_attributes "clearloop_install_attributes"(object type, Py_ssize_t offset)
+
+cdef extern from "Python.h":
+    object PyObject_GenericGetDict(object o, void* context)
+    Py_ssize_t refcount "Py_REFCNT"(PyObject* o)
