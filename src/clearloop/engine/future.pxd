@@ -40,6 +40,7 @@ cdef class Future(Runnable):
     cdef object outcome(self)
     cdef object make_cancelled_error(self)
     cdef int fail(self, object error) except -1
+    cdef int check_initialized(self) except -1
     cdef int cancel_now(self, object message) except -1
 
 

@@ -14,8 +14,9 @@ scheduled as asyncio would.  Both keep one order.
 
 import asyncio
 import sys
+import warnings
 from asyncio import base_futures, events, exceptions, format_helpers
-from types import GenericAlias
+from types import GenericAlias, TracebackType
 
 import cython
 from cython.cimports.clearloop.engine.handle import new_handle
@@ -49,6 +50,7 @@ _FUTURE: object = asyncio.Future
 _InvalidStateError: object = exceptions.InvalidStateError
 _CancelledError: object = exceptions.CancelledError
 _NAMES: tuple = ("PENDING", "CANCELLED", "FINISHED", "FINISHED")
+_THROW_DEPRECATED = cython.declare(cython.bint, sys.version_info >= (3, 12))
 _STOP_ITERATION_WRAPPED = cython.declare(cython.bint, sys.version_info >= (3, 12))
 
 
@@ -98,6 +100,7 @@ class Future(Runnable):
 
     def get_loop(self):
         """Return the loop that the future is bound to."""
+        self.check_initialized()
         return self.loop
 
     def done(self):
@@ -153,6 +156,7 @@ class Future(Runnable):
 
     def add_done_callback(self, fn, *, context=None):
         """Schedule `fn(future)` for when the future is done; right away when it is done already."""
+        self.check_initialized()
         if context is None:
             context = PyContext_CopyCurrent()
         if self.state != PENDING:
@@ -200,6 +204,8 @@ class Future(Runnable):
         return 0
 
     def __await__(self):
+        if self.loop is None:
+            self.check_initialized()
         iterator: FutureIterator = FutureIterator.__new__(FutureIterator)
         iterator.future = self
         return iterator
@@ -213,13 +219,13 @@ class Future(Runnable):
 
     def set_result(self, result, /):
         """Make the future done with `result`; raises InvalidStateError when it is done already."""
-        if self.state != PENDING:
+        if self.state != PENDING or self.loop is None:
             self.refuse()
         self.settle(RETURNED, result)
 
     def set_exception(self, exception, /):
         """Make the future done with `exception` (an instance or a class); InvalidStateError when it is done already."""
-        if self.state != PENDING:
+        if self.state != PENDING or self.loop is None:
             self.refuse()
         self.fail(exception)
 
@@ -245,6 +251,7 @@ class Future(Runnable):
         self.log_traceback = False
         if self.state != PENDING:
             return False
+        self.check_initialized()
         self.cancel_now(msg)
         return True
 
@@ -254,7 +261,13 @@ class Future(Runnable):
         return 0
 
     def refuse(self):
+        self.check_initialized()
         raise _InvalidStateError("invalid state")
+
+    def check_initialized(self):
+        if self.loop is None:
+            raise RuntimeError(f"{type(self).__name__} object is not initialized: its __init__ was not called")
+        return 0
 
     def settle(self, state, value):
         self.value = value
@@ -309,6 +322,10 @@ class Future(Runnable):
     def _asyncio_future_blocking(self, value):
         self.blocking = bool(value)
 
+    @_asyncio_future_blocking.deleter
+    def _asyncio_future_blocking(self):
+        raise AttributeError("_asyncio_future_blocking cannot be deleted")
+
     @property
     def _state(self):
         return _NAMES[self.state]
@@ -362,6 +379,10 @@ class Future(Runnable):
             raise ValueError("_log_traceback can only be set to False")
         self.log_traceback = False
 
+    @_log_traceback.deleter
+    def _log_traceback(self):
+        raise AttributeError("_log_traceback cannot be deleted")
+
 
 @cython.freelist(256)
 @cython.cclass
@@ -381,11 +402,26 @@ class FutureIterator:
         return next(self)
 
     def throw(self, kind, value=None, traceback=None):
+        if _THROW_DEPRECATED and (value is not None or traceback is not None):
+            warnings.warn(
+                "the (type, exc, tb) signature of throw() is deprecated, use the single-arg signature instead.",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+        if traceback is not None and not isinstance(traceback, TracebackType):
+            raise TypeError("throw() third argument must be a traceback")
+        if isinstance(kind, BaseException):
+            if value is not None:
+                raise TypeError("instance exception may not have a separate value")
+            value = kind
+        elif isinstance(kind, type) and issubclass(kind, BaseException):
+            if value is None:
+                value = kind()
+            elif not isinstance(value, kind):
+                value = kind(value)
+        else:
+            raise TypeError(f"exceptions must be classes deriving BaseException or instances of such, not {kind!r}")
         self.future = None
-        if value is None:
-            value = kind if isinstance(kind, BaseException) else kind()
-        elif not isinstance(value, BaseException):
-            value = kind(value)
         raise value if traceback is None else value.with_traceback(traceback)
 
     def close(self):

@@ -305,6 +305,8 @@ class Task(Future):
             self.step()
         finally:
             swap_current(self.loop, running)
+            if self.state != PENDING:
+                self.coro = None  # done before anybody saw it: nothing to ask it for
             if self.native:
                 # what runs after us must not take the flag for our doing
                 cython.cast(Scheduler, self.loop).current_set = running is not None
