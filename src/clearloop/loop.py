@@ -6,25 +6,20 @@ stands here in plain Python.
 """
 
 import asyncio
-import os
 import socket
 import sys
 import warnings
 import weakref
-from asyncio import events
+from asyncio import coroutines, events
 
 from clearloop.engine import errors
 from clearloop.engine.core import Engine
 from clearloop.engine.readiness import Readiness, descriptor_of
 from clearloop.engine.signals import Signals
 from clearloop.net.transports import Transports
-from clearloop.net import sockets
+from clearloop.net import datagram, sockets
 
 __all__ = ["EventLoop", "new_event_loop"]
-
-
-def _debug_by_default():
-    return sys.flags.dev_mode or (not sys.flags.ignore_environment and bool(os.environ.get("PYTHONASYNCIODEBUG")))
 
 
 class EventLoop(Engine, asyncio.AbstractEventLoop):
@@ -41,7 +36,7 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
         self._signals = Signals(self)
         self._readiness = Readiness(self)
         self._transports = Transports()
-        self.set_debug(_debug_by_default())
+        self.set_debug(coroutines._is_debug_mode())
 
     def __repr__(self):
         return (
@@ -290,6 +285,10 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
         self._check_closed()
         return self._readiness.add_writer(descriptor_of(fd), callback, args)
 
+    def _stop_serving(self, sock):
+        self._remove_reader(sock.fileno())
+        sock.close()
+
     def _remove_writer(self, fd):
         return not self.is_closed() and self._readiness.remove_writer(descriptor_of(fd))
 
@@ -494,6 +493,8 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
         )
 
     # ---- datagrams: net/datagram.py --------------------------------------------------------------------------------
+
+    create_datagram_endpoint = datagram.create_datagram_endpoint
 
 
 def _stop_when_done(future):

@@ -1,0 +1,466 @@
+"""The transport of a datagram endpoint.
+
+Reading takes up to 32 datagrams per readiness event in one system call, and hands them over one by one in the
+context that the endpoint was made in; a callback that raises is reported and the rest goes on.  Sending goes straight
+to the kernel; what it does not take is queued as a copy, in order, and sent when the socket is writable.  An empty
+datagram is a datagram, both ways.
+
+Errors of the network (a peer that refuses, an address that cannot be reached) go to `error_received` and end nothing.
+"""
+
+import asyncio
+import collections
+import socket
+import warnings
+from asyncio import trsock
+from asyncio.log import logger
+
+import cython
+from cython.cimports.clearloop.engine.ring import ring_push
+from cython.cimports.clearloop.engine.scheduler import Scheduler
+from cython.cimports.clearloop.net.peers import INBOX, Peers
+from cython.cimports.clearloop.net.transports import Transports
+from cython.cimports.clearloop.system.capi import (
+    Py_DECREF_raw,
+    PyContext_CopyCurrent,
+    PyContext_Enter,
+    PyContext_Exit,
+    propagate,
+    vectorcall_raw,
+)
+from cython.cimports.clearloop.system.poller import FAULT, HANGUP, READABLE, WRITABLE
+from cython.cimports.clearloop.system.sockets import (
+    AF_UNIX,
+    MSG_DONTWAIT,
+    MSG_NOSIGNAL,
+    recvmmsg,
+    send,
+    sendto,
+    sockaddr,
+    sockaddr_storage,
+    socklen_t,
+)
+from cython.cimports.cpython.buffer import PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
+from cython.cimports.cpython.exc import PyErr_SetFromErrno
+from cython.cimports.cpython.ref import PyObject
+from cython.cimports.libc.errno import EAGAIN, EINTR, errno
+from cython.cimports.libc.stdint import uint32_t
+
+_TRANSPORT: object = asyncio.DatagramTransport
+_HIGH = cython.declare(cython.Py_ssize_t, 65_536)
+_OVERHEAD = cython.declare(cython.Py_ssize_t, 8)  # what a queued datagram counts beside its bytes: empty ones add up too
+_COMPLAIN_AFTER = cython.declare(cython.Py_ssize_t, 5)
+
+
+@cython.cclass
+class DatagramTransport(Source):
+    """https://docs.python.org/3/library/asyncio-protocol.html#asyncio.DatagramTransport"""
+
+    def __init__(self, loop: Scheduler, sock, protocol, remote=None, waiter=None, extra=None):
+        peers = getattr(loop, "_datagram_peers", None)
+        if peers is None:
+            peers = loop._datagram_peers = Peers()
+        self.loop = loop
+        self.peers = peers
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.family = sock.family
+        self.remote = remote
+        self.extra = {} if extra is None else dict(extra)
+        self.extra["socket"] = trsock.TransportSocket(sock)
+        try:
+            self.extra["sockname"] = sock.getsockname()
+        except OSError:
+            self.extra["sockname"] = None
+        if "peername" not in self.extra:
+            try:
+                self.extra["peername"] = sock.getpeername()
+            except OSError:
+                self.extra["peername"] = None
+        self.connected = bool(self.extra["peername"])
+        self.queue = collections.deque()
+        self.high = _HIGH
+        self.low = _HIGH // 4
+        self.context = PyContext_CopyCurrent()
+        self.set_protocol(protocol)
+        transports: Transports = loop._transports
+        transports.note(self.fd, self)
+        loop.call_soon(protocol.connection_made, self)
+        loop.call_soon(self._begin)
+        if waiter is not None:
+            loop.call_soon(_set_unless_cancelled, waiter)
+
+    @property
+    def __class__(self):
+        return _TRANSPORT
+
+    def __repr__(self):
+        if self.phase == LOST:
+            state = "closed" if self.sock is None else "closing"
+        elif self.phase == CLOSING:
+            state = "closing"
+        else:
+            state = "open"
+        return f"<{type(self).__name__} {state} fd={self.fd} queued={self.size}>"
+
+    def __del__(self):
+        if self.sock is not None:
+            warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
+            cython.cast(Transports, self.loop._transports).forget(self.fd, self)
+            self.sock.close()
+
+    # ---- asking ----------------------------------------------------------------------------------------------------
+
+    def get_extra_info(self, name, default=None):
+        """Return what is known of the transport: "socket", "sockname", "peername"."""
+        return self.extra.get(name, default)
+
+    def is_closing(self):
+        """Return whether the transport is closing or closed."""
+        return self.phase >= CLOSING
+
+    def get_protocol(self):
+        """Return the protocol."""
+        return self.protocol
+
+    def set_protocol(self, protocol):
+        """Make `protocol` the one that is called from now on."""
+        self.protocol = protocol
+        self.received = protocol.datagram_received
+
+    def get_write_buffer_size(self):
+        """Return the size of the queue in bytes, eight for each datagram included."""
+        return self.size
+
+    def get_write_buffer_limits(self):
+        """Return the (low, high) water marks in bytes."""
+        return (self.low, self.high)
+
+    def set_write_buffer_limits(self, high=None, low=None):
+        """Set the water marks in bytes; raises ValueError unless high >= low >= 0.
+
+        https://docs.python.org/3/library/asyncio-protocol.html#asyncio.WriteTransport.set_write_buffer_limits
+        """
+        if high is None:
+            high = _HIGH if low is None else 4 * low
+        if low is None:
+            low = high // 4
+        if not high >= low >= 0:
+            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
+        self.high = high
+        self.low = low
+        self.pause_when_full()
+
+    @property
+    def _sock(self):
+        return self.sock
+
+    @property
+    def _loop(self):
+        return self.loop
+
+    @property
+    def _protocol(self):
+        return self.protocol
+
+    # ---- receiving -------------------------------------------------------------------------------------------------
+
+    def _begin(self):
+        """connection_made was called: read from now on."""
+        if self.phase == STARTING:
+            self.phase = OPEN
+            self.watch(READABLE | self.mask)
+
+    def watch(self, mask):
+        if mask == self.mask:
+            return 0
+        if self.mask == 0:
+            self.loop.poller.add(self.fd, mask, self)
+        elif mask == 0:
+            self.loop.poller.remove(self.fd)
+        else:
+            self.loop.poller.modify(self.fd, mask)
+        self.mask = mask
+        return 0
+
+    def run(self):
+        events: uint32_t = self.revents
+        self.revents = 0
+        self.queued = False
+        if self.phase == OPEN:
+            if self.undelivered is not None:
+                self.deliver_kept()
+            if events & (READABLE | HANGUP | FAULT):
+                self.read_ready()
+        if self.mask & WRITABLE and events & (WRITABLE | HANGUP | FAULT):
+            self.write_ready()
+        return 0
+
+    def read_ready(self):
+        """Take what has come, up to INBOX datagrams, and hand it over."""
+        peers: Peers = self.peers
+        place: cython.int = 0
+        count: cython.int
+        if peers.busy:  # a loop that is run from inside a callback of its own
+            peers = Peers()
+        count = recvmmsg(self.fd, peers.messages, peers.ask(self.family == AF_UNIX), MSG_DONTWAIT, cython.NULL)
+        if count < 0:
+            if errno == EAGAIN or errno == EINTR:
+                return 0
+            try:
+                PyErr_SetFromErrno(OSError)
+            except OSError as error:
+                self.failed(error)
+            return 0
+        peers.busy = True
+        try:
+            while place < count and self.phase == OPEN:
+                place += 1
+                self.deliver(
+                    PyBytes_FromStringAndSize(peers.payload(place - 1), peers.messages[place - 1].msg_len),
+                    peers.decode(peers.sender(place - 1), peers.messages[place - 1].msg_hdr.msg_namelen),
+                )
+        finally:
+            peers.busy = False
+            if place < count and self.phase == OPEN:
+                self.keep(place, count)
+        return 0
+
+    def deliver(self, data, address):
+        result: cython.pointer(PyObject)
+        arguments: cython.pointer(PyObject)[2]
+        received: object = self.received
+        arguments[0] = cython.cast(cython.pointer(PyObject), data)
+        arguments[1] = cython.cast(cython.pointer(PyObject), address)
+        PyContext_Enter(self.context)
+        result = vectorcall_raw(cython.cast(cython.pointer(PyObject), received), arguments, 2, cython.NULL)
+        PyContext_Exit(self.context)
+        if result != cython.NULL:
+            Py_DECREF_raw(result)
+            return 0
+        try:
+            propagate()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self.report(error, "datagram_received")
+        return 0
+
+    def keep(self, first, count):
+        """A callback ends the loop: what it has not seen is there for the next run."""
+        place: cython.int
+        self.undelivered = collections.deque()
+        for place in range(first, count):
+            self.undelivered.append(
+                (
+                    PyBytes_FromStringAndSize(self.peers.payload(place), self.peers.messages[place].msg_len),
+                    self.peers.decode(self.peers.sender(place), self.peers.messages[place].msg_hdr.msg_namelen),
+                )
+            )
+        if not self.queued:
+            self.queued = True
+            ring_push(cython.address(self.loop.ready), self)
+        return 0
+
+    def deliver_kept(self):
+        kept = self.undelivered
+        try:
+            while kept and self.phase == OPEN:
+                data, address = kept.popleft()
+                self.deliver(data, address)
+        finally:
+            if not kept or self.phase != OPEN:
+                self.undelivered = None
+            elif not self.queued:
+                self.queued = True
+                ring_push(cython.address(self.loop.ready), self)
+
+    # ---- sending ---------------------------------------------------------------------------------------------------
+
+    def sendto(self, data, addr=None):
+        """Send a datagram; `addr` may be left out when the endpoint has a remote address.
+
+        Raises TypeError unless `data` is bytes-like, ValueError for another address than the endpoint's.
+        https://docs.python.org/3/library/asyncio-protocol.html#asyncio.DatagramTransport.sendto
+        """
+        if type(data) is not bytes and not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
+        if self.remote is not None:
+            if addr is not None and addr != self.remote:
+                raise ValueError(f"Invalid address: must be None or {self.remote}")
+            addr = self.remote
+        if self.phase == LOST:
+            if self.ignored >= _COMPLAIN_AFTER:
+                logger.warning("socket.send() raised exception.")
+            self.ignored += 1
+            return
+        if self.size == 0 and self.send_now(data, addr):
+            return
+        if self.phase == LOST:
+            return
+        if not self.mask & WRITABLE:
+            self.watch(self.mask | WRITABLE)
+        data = bytes(data)
+        self.queue.append((data, addr))
+        self.size += len(data) + _OVERHEAD
+        self.pause_when_full()
+
+    def send_now(self, data, address):
+        """One attempt; 0: the kernel does not take it now.  Errors are handled here."""
+        raw: sockaddr_storage
+        size: socklen_t = 0
+        sent: cython.Py_ssize_t
+        view: Py_buffer
+        try:
+            if not self.connected:
+                size = self.peers.encode(address, self.family, cython.address(raw))
+                if size == 0:
+                    self.sock.sendto(data, address)
+                    return 1
+            PyObject_GetBuffer(data, cython.address(view), PyBUF_SIMPLE)
+            try:
+                if self.connected:
+                    sent = send(self.fd, view.buf, view.len, MSG_DONTWAIT | MSG_NOSIGNAL)
+                else:
+                    sent = sendto(
+                        self.fd,
+                        view.buf,
+                        view.len,
+                        MSG_DONTWAIT | MSG_NOSIGNAL,
+                        cython.cast(cython.pointer(sockaddr), cython.address(raw)),
+                        size,
+                    )
+                if sent < 0:
+                    if errno == EAGAIN:
+                        return 0
+                    PyErr_SetFromErrno(OSError)
+            finally:
+                PyBuffer_Release(cython.address(view))
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError as error:
+            self.failed(error)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self.fatal(error, "Fatal write error on datagram transport")
+        return 1
+
+    def write_ready(self):
+        """Send what is queued, until the kernel takes no more."""
+        while self.queue:
+            data, address = self.queue[0]
+            if not self.send_now(data, address):
+                break
+            if not self.queue:
+                break  # lost meanwhile
+            self.queue.popleft()
+            self.size -= len(data) + _OVERHEAD
+        if self.phase == LOST:
+            return 0
+        self.resume_when_drained()
+        if not self.queue and self.phase != LOST:
+            self.watch(self.mask & ~cython.cast(uint32_t, WRITABLE))
+            if self.phase == CLOSING:
+                self.lose(None)
+        return 0
+
+    def pause_when_full(self):
+        if self.size <= self.high or self.protocol_paused:
+            return 0
+        self.protocol_paused = True
+        try:
+            self.protocol.pause_writing()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self.report(error, "pause_writing")
+        return 0
+
+    def resume_when_drained(self):
+        if not self.protocol_paused or self.size > self.low:
+            return 0
+        self.protocol_paused = False
+        try:
+            self.protocol.resume_writing()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self.report(error, "resume_writing")
+        return 0
+
+    # ---- errors ----------------------------------------------------------------------------------------------------
+
+    def failed(self, error):
+        """The network says no: the protocol may want to know."""
+        try:
+            self.context.run(self.protocol.error_received, error)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as raised:
+            self.report(raised, "error_received")
+        return 0
+
+    def report(self, error, method):
+        self.loop.call_exception_handler(
+            {
+                "message": f"Exception in callback {type(self.protocol).__name__}.{method}()",
+                "exception": error,
+                "transport": self,
+                "protocol": self.protocol,
+            }
+        )
+
+    def fatal(self, error, message):
+        if isinstance(error, OSError):
+            if self.loop.debug:
+                logger.debug("%r: %s", self, message, exc_info=True)
+        else:
+            self.loop.call_exception_handler(
+                {"message": message, "exception": error, "transport": self, "protocol": self.protocol}
+            )
+        self.lose(error)
+        return 0
+
+    # ---- closing ---------------------------------------------------------------------------------------------------
+
+    def close(self):
+        """Close the transport; what is queued is sent first, then connection_lost(None) is called."""
+        if self.phase >= CLOSING:
+            return
+        self.phase = CLOSING
+        if self.queue:
+            self.watch(WRITABLE)
+        else:
+            self.lose(None)
+
+    def abort(self):
+        """Close at once; what is queued is dropped."""
+        self.lose(None)
+
+    def lose(self, error):
+        if self.phase == LOST:
+            return 0
+        self.phase = LOST
+        self.watch(0)
+        self.queue.clear()
+        self.undelivered = None
+        self.size = 0
+        self.loop.call_soon(self._end, error, context=self.context)
+        return 0
+
+    def _end(self, error):
+        try:
+            self.protocol.connection_lost(error)
+        finally:
+            cython.cast(Transports, self.loop._transports).forget(self.fd, self)
+            self.sock.close()
+            self.sock = None
+            self.protocol = None
+            self.received = None
+
+
+def _set_unless_cancelled(waiter):
+    if not waiter.done():
+        waiter.set_result(None)
