@@ -98,7 +98,6 @@ class WithTestUtils(OnTarget):
         loop.close()
 
     def new_test_loop(self, gen=None):
-        LoopName.made += 1
         loop = target.new_event_loop() if gen is None else VirtualTimeLoop(gen)
         self.set_event_loop(loop)
         return loop

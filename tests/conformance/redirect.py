@@ -29,7 +29,6 @@ class LoopName:
     made = 0
 
     def __call__(self):
-        LoopName.made += 1
         return target.new_event_loop()
 
     def __instancecheck__(self, instance):
@@ -60,6 +59,14 @@ def _refuse_to_run(self, *, run=base_events.BaseEventLoop.run_forever):
     raise AssertionError(f"{type(self).__qualname__}, a loop of asyncio's own, was about to run in place of the target's")
 
 
+def _counted(init):
+    def __init__(self, *args, **kwargs):
+        LoopName.made += 1
+        init(self, *args, **kwargs)
+
+    return __init__
+
+
 def _logged_where_the_test_looks(name):
     """A logger method that goes to the logger mock a test put into a module of asyncio, if there is one.
 
@@ -86,6 +93,7 @@ def redirected():
         def replace(owner, name, value):
             stack.enter_context(unittest.mock.patch.object(owner, name, value))
 
+        replace(target.EventLoop, "__init__", _counted(target.EventLoop.__init__))
         replace(policy, "_loop_factory", loop_name)
         for name in LOOP_NAMES:
             if hasattr(asyncio, name):
