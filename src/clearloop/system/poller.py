@@ -218,7 +218,7 @@ class EpollPoller(Poller):
             tag = reported[place].data.u64
             if tag == WAKE:
                 continue
-            fd = cython.cast(cython.int, tag & 0xFFFF_FFFF)
+            fd = cython.cast(cython.int, cython.cast(uint32_t, tag))  # the low half; a mask would be a Python integer
             registration = self.table + fd
             if (
                 fd >= self.table_size
