@@ -6,8 +6,9 @@ It becomes a method of EventLoop, so `self` is the loop.
 import os
 import socket
 import stat
-
 from asyncio.log import logger
+
+from clearloop.net.resolver import resolve
 
 
 async def create_datagram_endpoint(
@@ -105,8 +106,8 @@ async def _candidates(loop, local_addr, remote_addr, family, proto, flags):
             continue
         if not (isinstance(address, tuple) and len(address) == 2):
             raise TypeError("2-tuple is expected")
-        infos = await loop._ensure_resolved(
-            address, family=family, type=socket.SOCK_DGRAM, proto=proto, flags=flags, loop=loop
+        infos = await resolve(
+            loop, address, family=family, type=socket.SOCK_DGRAM, proto=proto, flags=flags
         )
         if not infos:
             raise OSError("getaddrinfo() returned empty list")

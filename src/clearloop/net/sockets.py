@@ -9,6 +9,7 @@ https://docs.python.org/3/library/asyncio-eventloop.html#working-with-socket-obj
 import asyncio
 import socket
 
+from clearloop.net.resolver import resolve
 from clearloop.net.sockops import (
     Turn,
     blocked,
@@ -119,9 +120,7 @@ async def sock_connect(self, sock, address):
     """
     check(self, sock)
     if sock.family == socket.AF_INET or sock.family == socket.AF_INET6:
-        resolved = await self._ensure_resolved(
-            address, family=sock.family, type=sock.type, proto=sock.proto, loop=self
-        )
+        resolved = await resolve(self, address, family=sock.family, type=sock.type, proto=sock.proto)
         address = resolved[0][4]
     pause = FIRST_PAUSE
     while True:
