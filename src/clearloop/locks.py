@@ -43,6 +43,9 @@ class Lock(LockCore):
     https://docs.python.org/3/library/asyncio-sync.html#asyncio.Lock
     """
 
+    def __init__(self):
+        pass  # the compiled base would take, and ignore, any argument
+
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
         _obey_overrides(cls, Lock)
@@ -62,6 +65,9 @@ class Event(EventCore):
 
     https://docs.python.org/3/library/asyncio-sync.html#asyncio.Event
     """
+
+    def __init__(self):
+        pass  # as for Lock
 
     def __repr__(self):
         return _described(self, "set" if self.is_set() else "unset", len(self._waiters))

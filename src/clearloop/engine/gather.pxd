@@ -8,6 +8,7 @@ cdef class _GatheringFuture(Future):
     cdef Py_ssize_t left
     cdef bint keep_errors
     cdef bint cancel_requested
+    cdef object cancel_message
     cdef list watch_all(self, tuple awaitables, dict made, bint own)
     cdef int watch(self, object child) except -1
     cdef int child_done(self, object child) except -1

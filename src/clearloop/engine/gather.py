@@ -35,11 +35,15 @@ class _GatheringFuture(Future):
         if self.state != PENDING:
             return False
         cancelled: cython.bint = False
+        reached: cython.bint = False
         for child in self.children:
-            if child.cancel(msg=msg):
+            reached = child.cancel(msg=msg)
+            if reached:
                 cancelled = True
         if cancelled:
             self.cancel_requested = True
+            if reached:
+                self.cancel_message = msg  # the last child's is what asyncio hands on
         return bool(cancelled)
 
     def watch_all(self, awaitables, made, own):
@@ -122,7 +126,11 @@ class _GatheringFuture(Future):
             results.append(child.result() if error is None else error)
         if self.cancel_requested:
             # the children may have ended otherwise; who cancelled the outer future still gets a cancellation
-            self.fail(child._make_cancelled_error() if child.cancelled() else _CancelledError())
+            if child.cancelled():
+                self.fail(child._make_cancelled_error())
+            else:
+                message = self.cancel_message
+                self.fail(_CancelledError() if message is None else _CancelledError(message))
         else:
             self.settle(RETURNED, results)
         return 0

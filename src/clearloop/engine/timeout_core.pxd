@@ -1,5 +1,4 @@
 from clearloop.engine.runnable cimport Runnable
-from clearloop.engine.waiters cimport Returning
 
 
 cdef enum Stage:
@@ -27,4 +26,8 @@ cdef class Timeout(Runnable):
 
 
 cdef class Alarm(Runnable):
+    cdef Timeout timeout
+
+
+cdef class Entering:
     cdef Timeout timeout

@@ -16,7 +16,7 @@ from cython.cimports.clearloop.engine.runnable import Runnable
 from cython.cimports.clearloop.engine.scheduler import Scheduler
 from cython.cimports.clearloop.engine.task import Task
 from cython.cimports.clearloop.engine.timers import nanoseconds
-from cython.cimports.clearloop.engine.waiters import DONE, Returning
+from cython.cimports.clearloop.engine.waiters import DONE
 
 _CancelledError: object = exceptions.CancelledError
 _running_loop: object = events._get_running_loop
@@ -59,10 +59,9 @@ class Timeout(Runnable):
         self.arm()
 
     def __aenter__(self):
-        self.enter()
-        entered: Returning = Returning.__new__(Returning)
-        entered.value = self
-        return entered
+        entering: Entering = Entering.__new__(Entering)
+        entering.timeout = self
+        return entering
 
     def __aexit__(self, kind, error, traceback):
         self.leave(error)
@@ -175,6 +174,31 @@ class Timeout(Runnable):
                 for inner in error.exceptions:
                     insert_timeout_error(inner)
         return 0
+
+
+@cython.freelist(16)
+@cython.cclass
+class Entering:
+    """What `async with timeout(…)` awaits: never suspends."""
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self.timeout.enter()
+        raise StopIteration(self.timeout)
+
+    def send(self, value):
+        return self.__next__()
+
+    def throw(self, kind, value=None, traceback=None):
+        raise kind if value is None else value
+
+    def close(self):
+        pass
 
 
 @cython.cclass

@@ -32,8 +32,4 @@ cdef class Done:
     pass
 
 
-cdef class Returning:
-    cdef object value
-
-
 cdef Done DONE

@@ -80,6 +80,11 @@ class Line:
     def _loop(self):
         return self.bound
 
+    @_loop.setter
+    def _loop(self, loop):
+        self.bound = loop
+        self.native = isinstance(loop, Scheduler)
+
     def bind(self):
         """The running loop, which is the line's loop from now on."""
         loop = _running_loop()
@@ -200,30 +205,6 @@ class Done:
 
     def send(self, value):
         raise StopIteration(None)
-
-    def throw(self, kind, value=None, traceback=None):
-        raise kind if value is None else value
-
-    def close(self):
-        pass
-
-
-@cython.freelist(16)
-@cython.cclass
-class Returning:
-    """An awaitable that gives a value at once."""
-
-    def __await__(self):
-        return self
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        raise StopIteration(self.value)
-
-    def send(self, value):
-        raise StopIteration(self.value)
 
     def throw(self, kind, value=None, traceback=None):
         raise kind if value is None else value
