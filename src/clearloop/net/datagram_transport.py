@@ -47,7 +47,12 @@ from cython.cimports.cpython.ref import PyObject
 from cython.cimports.libc.errno import EAGAIN, EINTR, errno
 from cython.cimports.libc.stdint import uint32_t
 
-_TRANSPORT: object = asyncio.DatagramTransport
+
+class _Kind(asyncio.DatagramTransport, asyncio.Transport):
+    """What isinstance() takes the transport for: as asyncio's own, it is both."""
+
+
+_KIND: object = _Kind
 _HIGH = cython.declare(cython.Py_ssize_t, 65_536)
 _OVERHEAD = cython.declare(cython.Py_ssize_t, 8)  # what a queued datagram counts beside its bytes: empty ones add up too
 _COMPLAIN_AFTER = cython.declare(cython.Py_ssize_t, 5)
@@ -93,7 +98,7 @@ class DatagramTransport(Source):
 
     @property
     def __class__(self):
-        return _TRANSPORT
+        return _KIND
 
     def __repr__(self):
         if self.phase == LOST:

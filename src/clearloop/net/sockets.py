@@ -38,7 +38,7 @@ async def sock_recv(self, sock, nbytes):
     got = turn = receive(self, sock, nbytes, None)
     if type(got) is not Turn:
         if got is NotImplemented:
-            return await _attempt(self, sock, False, sock.recv, nbytes)
+            return await _attempt(self, sock, False, "recv", nbytes)
         return got
     try:
         while got is turn:
@@ -58,7 +58,7 @@ async def sock_recv_into(self, sock, buf):
     got = turn = receive_into(self, sock, buf, None)
     if type(got) is not Turn:
         if got is NotImplemented:
-            return await _attempt(self, sock, False, sock.recv_into, buf)
+            return await _attempt(self, sock, False, "recv_into", buf)
         return got
     try:
         while got is turn:
@@ -72,12 +72,12 @@ async def sock_recv_into(self, sock, buf):
 
 async def sock_recvfrom(self, sock, bufsize):
     """Receive one datagram of up to `bufsize` bytes; return (bytes, address)."""
-    return await _attempt(self, sock, False, sock.recvfrom, bufsize)
+    return await _attempt(self, sock, False, "recvfrom", bufsize)
 
 
 async def sock_recvfrom_into(self, sock, buf, nbytes=0):
     """Receive one datagram of up to `nbytes` bytes (0: what fits) into `buf`; return (number of bytes, address)."""
-    return await _attempt(self, sock, False, sock.recvfrom_into, buf, nbytes or len(buf))
+    return await _attempt(self, sock, False, "recvfrom_into", buf, nbytes or len(buf))
 
 
 async def sock_sendall(self, sock, data):
@@ -103,12 +103,12 @@ async def sock_sendall(self, sock, data):
 
 async def sock_sendto(self, sock, data, address):
     """Send one datagram to `address`; return the number of bytes sent."""
-    return await _attempt(self, sock, True, sock.sendto, data, address)
+    return await _attempt(self, sock, True, "sendto", data, address)
 
 
 async def sock_accept(self, sock):
     """Accept a connection on a listening socket; return (non-blocking connection, address of the peer)."""
-    connection, address = await _attempt(self, sock, False, sock.accept)
+    connection, address = await _attempt(self, sock, False, "accept")
     connection.setblocking(False)
     return connection, address
 
@@ -145,15 +145,15 @@ async def sock_connect(self, sock, address):
         raise OSError(error, f"Connect call failed {address}")
 
 
-async def _attempt(self, sock, writing, method, *args):
-    """Call a method of the socket, now and whenever its direction may be ready, until it does not block."""
+async def _attempt(self, sock, writing, name, *args):
+    """Call the socket's method `name`, now and whenever its direction may be ready, until it does not block."""
     turn = line_up(self, sock, writing)
     try:
         while True:
             if turn is not None:
                 await turn
             try:
-                return method(*args)
+                return getattr(sock, name)(*args)
             except (BlockingIOError, InterruptedError):
                 turn = blocked(self, sock, writing, turn)
     finally:
