@@ -1,0 +1,75 @@
+# What a contributor types.  Everything is installed into $(VENV), nothing into the system; PYTHON chooses the
+# interpreter: make test PYTHON=python3.13.  When it names another version than $(VENV) was made with, $(VENV) is
+# made anew.
+
+candidates = python3 python3.14 python3.13 python3.12 python3.11 python3.15 python
+recent = import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for p in $(candidates); do $$p -c '$(recent)' 2>/dev/null && echo $$p && exit; done; echo python3)
+VENV ?= .venv
+ARGS ?=
+
+version := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)
+python := $(VENV)/bin/python
+pip := $(python) -m pip --disable-pip-version-check -q
+made := $(VENV)/.made-by-$(version)
+sources := $(shell find src -name '*.py' -o -name '*.pxd' -o -name '*.pyi') setup.py pyproject.toml
+
+# What has to hold on every Python; the programs in the other folders need packages that newer Pythons may lack.
+everywhere := $(filter-out tests/apps/ tests/stress/ tests/examples/, $(wildcard tests/*/))
+
+.PHONY: demo test test-engine bench lint docs build check-wheel clean
+.DEFAULT_GOAL := test
+
+demo: $(VENV)/.installed  ## run a program that blocks the loop, and see which task did it
+	@$(python) tools/demo.py
+
+test: $(VENV)/.installed $(VENV)/.group-test $(VENV)/.group-apps  ## run all tests; ARGS='-k name' some
+	$(python) -m pytest $(ARGS)
+
+test-engine: $(VENV)/.installed $(VENV)/.group-test  ## the loop itself and CPython's own tests of it
+	$(python) -m pytest $(everywhere) $(ARGS)
+
+bench: $(VENV)/.installed $(VENV)/.group-apps $(VENV)/.peers  ## measure against asyncio and other loops; ARGS=--quick
+	$(python) benchmarks/run.py $(ARGS)
+
+lint: $(VENV)/.installed $(VENV)/.group-test $(VENV)/.group-lint  ## ruff, mypy, and the type stubs against the modules
+	$(python) -m ruff check .
+	$(python) -m mypy
+	$(python) tools/check_stubs.py
+
+docs: $(VENV)/.installed $(VENV)/.group-docs  ## build the documentation into site/
+	$(python) -m mkdocs build --strict
+
+build: $(made)  ## a source distribution and a wheel in dist/
+	$(pip) install build
+	$(python) -m build
+
+check-wheel: $(made)  ## what the source distribution and the wheel hold, and what a missing compiler says
+	$(pip) install build
+	$(python) tools/check_wheel.py
+
+clean:
+	rm -rf $(VENV) build dist site src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src \( -name '*.so' -o -name '*.c' \) -delete
+
+$(made):
+	@$(PYTHON) tools/check_machine.py
+	$(PYTHON) -m venv --clear $(VENV)
+	$(pip) install -U 'pip>=25.1'
+	@touch $@
+
+# The package is installed as a user would have it, not editable: what is tested is what a wheel holds.
+$(VENV)/.installed: $(made) $(sources)
+	@echo "building clearloop (some minutes the first time)"
+	@rm -rf build/lib*  # files that were renamed would stay in the wheel
+	$(pip) install --force-reinstall --no-deps .
+	@touch $@
+
+$(VENV)/.group-%: $(made) pyproject.toml
+	$(pip) install --group $*
+	@touch $@
+
+# Other loops are compared with when they can be had, and left out when they cannot.
+$(VENV)/.peers: $(made) pyproject.toml
+	$(pip) install --group peers || echo "not all of the other loops could be installed: the table has those that are"
+	@touch $@
