@@ -6,10 +6,10 @@ cdef class Handle(Runnable):
     cdef object args
     cdef object context
     cdef object loop
-    cdef object note  # None; in debug mode (source traceback, repr at cancellation)
-    cdef bint repeats
+    cdef object note  # None for a callback that runs once; else [source traceback, repr at cancellation]
     cdef object __weakref__
     cdef int release(self) except -1
 
 
 cdef Handle new_handle(object loop, object callback, object args, object context)
+cdef int keep(Handle handle) except -1

@@ -6,7 +6,8 @@ slots cost more than the callback.
 A handle lets go of its callback when it has run or was cancelled, and when the loop closes.  So no reference cycle
 survives through it, and it can do without the garbage collector, which would otherwise look at every queued callback
 again and again; what still stands in a queue the collector sees through the loop (Scheduler's visit function).
-Handles that run more than once (`repeats`: readers, writers) are let go of by their owners.
+Handles that keep their callback carry a note: those that run more than once (readers, writers), which their owners let
+go of, and all in debug mode, which names them after they have run.
 """
 
 import asyncio
@@ -73,7 +74,7 @@ class Handle(Runnable):
         PyContext_Exit(self.context)
         if result != cython.NULL:
             Py_DECREF_raw(result)
-            if not self.repeats and self.note is None:
+            if self.note is None:
                 self.callback = None
                 self.args = None
             return 0
@@ -90,8 +91,8 @@ class Handle(Runnable):
         return 0
 
     def release(self):
-        """The callback will not run again: let go of it (debug mode still wants to name it)."""
-        if not self.repeats and self.note is None:
+        """The callback will not run again: let go of it, unless a note says to keep it."""
+        if self.note is None:
             self.callback = None
             self.args = None
         return 0
@@ -160,6 +161,13 @@ def new_handle(loop, callback, args, context):
     handle.args = args
     handle.context = PyContext_CopyCurrent() if context is None else context
     return handle
+
+
+def keep(handle):
+    """The handle runs more than once."""
+    if handle.note is None:
+        handle.note = [None, None]
+    return 0
 
 
 install_pool(Handle)

@@ -5,7 +5,7 @@ in which its descriptor is ready, until it is removed.
 """
 
 import cython
-from cython.cimports.clearloop.engine.handle import Handle, new_handle
+from cython.cimports.clearloop.engine.handle import Handle, keep, new_handle
 from cython.cimports.clearloop.engine.runnable import Source
 from cython.cimports.clearloop.engine.scheduler import Scheduler
 from cython.cimports.clearloop.system.poller import FAULT, HANGUP, READABLE, WRITABLE
@@ -96,7 +96,7 @@ class Readiness:
         descriptor: Descriptor = self.find(fd, True)
         before: Handle = descriptor.reader
         descriptor.reader = new_handle(self.loop, callback, args, None)
-        descriptor.reader.repeats = True
+        keep(descriptor.reader)
         handle = descriptor.reader
         try:
             descriptor.update()
@@ -113,7 +113,7 @@ class Readiness:
         descriptor: Descriptor = self.find(fd, True)
         before: Handle = descriptor.writer
         descriptor.writer = new_handle(self.loop, callback, args, None)
-        descriptor.writer.repeats = True
+        keep(descriptor.writer)
         handle = descriptor.writer
         try:
             descriptor.update()

@@ -3,6 +3,7 @@ cdef class Runnable:
     cdef unsigned char scheduled
     cdef unsigned char is_task
     cdef unsigned char queued
+    cdef unsigned int order
     cdef int run(self) except -1
     cdef int forget(self) except -1
 

@@ -4,7 +4,7 @@ The turn knows nothing else about its entries.  It takes them in order and calls
 that a timer resolves and a socket that became readable all travel the same way, in the order in which they became
 ready.
 
-Four flags, each with one owner:
+Four flags and a number, each with one owner:
 
 | flag      | meaning                                                   | who writes it              |
 |-----------|-----------------------------------------------------------|----------------------------|
@@ -12,6 +12,7 @@ Four flags, each with one owner:
 | scheduled | the timer heap holds it                                   | the timer heap             |
 | is_task   | sets asyncio's current task itself when it runs           | the native Task, once      |
 | queued    | a Source that stands in the ready queue, so never twice   | poll sets it, run clears it|
+| order     | which of two timers with one deadline was asked for first | the timer heap             |
 """
 
 import cython

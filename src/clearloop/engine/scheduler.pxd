@@ -24,6 +24,7 @@ cdef class Scheduler:
     # how long the poll is put off while callbacks are ready
     cdef Py_ssize_t since_poll
     cdef int64_t polled_tick
+    cdef int64_t fired           # when timers fired last
 
     # the step that runs: what the probe publishes
     cdef PyObject* entry         # owned; NULL between turns
@@ -55,3 +56,4 @@ cdef class Scheduler:
     cdef TimerHandle add_timer(self, double when, object callback, object args, object context, str method)
     cdef int finish_step(self) except -1
     cdef int64_t idle_time(self) except? -2
+    cdef int fire(self) except -1

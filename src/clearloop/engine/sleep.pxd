@@ -11,6 +11,7 @@ cdef class Switch:
 cdef class SleepFuture(Future):
     cdef object answer
     cdef int run(self) except -1
+    cdef int forget(self) except -1
 
 
 cdef PySendResult send_to_switch(PyObject* switch, PyObject* value, PyObject** result) noexcept

@@ -8,8 +8,7 @@ from clearloop.engine.runnable cimport Runnable
 
 cdef struct Timer:
     int64_t deadline  # nanoseconds of CLOCK_MONOTONIC
-    uint64_t order    # creation: equal deadlines fire in this order
-    PyObject* entry   # an owned Runnable
+    PyObject* entry   # an owned Runnable; its `order` decides between equal deadlines
 
 
 cdef class Timers:
@@ -17,7 +16,8 @@ cdef class Timers:
     cdef Py_ssize_t size
     cdef Py_ssize_t capacity
     cdef Py_ssize_t dead
-    cdef uint64_t created
+    cdef unsigned int created
+    cdef void* memory  # the block that `heap` lies in
     cdef int push(self, int64_t deadline, Runnable entry) except -1
     cdef int discard(self, Runnable entry) except -1
     cdef int64_t first(self) except -2
@@ -25,6 +25,7 @@ cdef class Timers:
     cdef int drop_first(self) except -1
     cdef int drop_last_dead(self) except -1
     cdef int sweep(self) except -1
+    cdef int grow(self) except -1
     cdef void sift_up(self, Py_ssize_t place) noexcept
     cdef void sift_down(self, Py_ssize_t place) noexcept
     cdef int clear(self) except -1

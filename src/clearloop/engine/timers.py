@@ -1,7 +1,8 @@
-"""Timers: a binary heap of (deadline, order of creation, entry), in C memory.
+"""Timers: a heap of (deadline, entry) with four children per node, in C memory.
 
-Deadlines are whole nanoseconds, so that a timer never fires before its time and equal times keep the order in which
-they were asked for.  Cancelling is O(1): the entry is marked dead and counted.  Most timers are timeouts that never
+Deadlines are whole nanoseconds, so that a timer never fires before its time; equal deadlines fire in the order in which
+they were asked for.  A node is 16 bytes, and the four children of a node share one cache line: with 100 000 timers a
+pop touches eight lines instead of the seventeen of a binary heap.  Cancelling is O(1): the entry is marked dead and counted.  Most timers are timeouts that never
 fire, and the newest of them usually stands last in the heap, where it can be taken out at once; the others are swept
 when they are more than half of the heap, which is O(1) per cancellation in the long run.
 """
@@ -16,9 +17,11 @@ from cython.cimports.clearloop.system.capi import Py_DECREF_raw, Py_INCREF_raw, 
 from cython.cimports.clearloop.system.slots import install_pool
 from cython.cimports.cpython.ref import PyObject
 from cython.cimports.libc.stdint import INT64_MAX, int64_t
-from cython.cimports.libc.stdlib import free, realloc
+from cython.cimports.libc.stdlib import free, malloc
+from cython.cimports.libc.string import memcpy
 
 _TIMER_HANDLE: object = asyncio.TimerHandle
+CACHE_LINE = cython.declare(cython.size_t, 64)
 SWEEP_FROM = cython.declare(cython.Py_ssize_t, 128)  # below this, dead timers cost less than looking for them
 NEVER = cython.declare(cython.double, 9.2e9)  # seconds; past this a deadline does not fit, and nobody waits 292 years
 
@@ -43,7 +46,8 @@ def nanoseconds(seconds):
 def before(one: cython.pointer(Timer), other: cython.pointer(Timer)) -> cython.bint:
     if one.deadline != other.deadline:
         return one.deadline < other.deadline
-    return one.order < other.order
+    # by difference, since the count may wrap around
+    return cython.cast(cython.int, cython.cast(Runnable, one.entry).order - cython.cast(Runnable, other.entry).order) < 0
 
 
 @cython.cclass
@@ -54,30 +58,38 @@ class Timers:
         place: cython.Py_ssize_t
         for place in range(self.size):
             Py_DECREF_raw(self.heap[place].entry)
-        free(self.heap)
+        free(self.memory)
 
     def __len__(self):
         return self.size - self.dead
 
     def push(self, deadline, entry):
         if self.size == self.capacity:
-            capacity: cython.Py_ssize_t = 2 * self.capacity if self.capacity else 64
-            heap = cython.cast(
-                cython.pointer(Timer), realloc(self.heap, capacity * cython.sizeof(Timer))
-            )
-            if heap == cython.NULL:
-                raise MemoryError()
-            self.heap = heap
-            self.capacity = capacity
+            self.grow()
         slot: cython.pointer(Timer) = self.heap + self.size
+        entry.order = self.created
         slot.deadline = deadline
-        slot.order = self.created
         slot.entry = cython.cast(cython.pointer(PyObject), entry)
         Py_INCREF_raw(slot.entry)
         self.created += 1
         self.size += 1
         entry.scheduled = True
         self.sift_up(self.size - 1)
+        return 0
+
+    def grow(self):
+        """Double the room, keeping node 1, the first of the first four siblings, at the start of a cache line."""
+        capacity: cython.Py_ssize_t = 2 * self.capacity if self.capacity else 61
+        memory: cython.p_void = malloc(capacity * cython.sizeof(Timer) + 2 * CACHE_LINE)
+        if memory == cython.NULL:
+            raise MemoryError()
+        first: cython.size_t = cython.cast(cython.size_t, memory)
+        first += CACHE_LINE - first % CACHE_LINE + CACHE_LINE - cython.sizeof(Timer)
+        memcpy(cython.cast(cython.p_void, first), self.heap, self.size * cython.sizeof(Timer))
+        free(self.memory)
+        self.memory = memory
+        self.heap = cython.cast(cython.pointer(Timer), first)
+        self.capacity = capacity
         return 0
 
     def discard(self, entry):
@@ -149,7 +161,7 @@ class Timers:
                 kept += 1
         self.size = kept
         self.dead = 0
-        place = kept // 2
+        place = (kept + 2) // 4  # the nodes that have children
         while place > 0:
             place -= 1
             self.sift_down(place)
@@ -158,7 +170,7 @@ class Timers:
     def sift_up(self, place):
         moving: Timer = self.heap[place]
         while place > 0:
-            parent: cython.Py_ssize_t = (place - 1) >> 1
+            parent: cython.Py_ssize_t = (place - 1) >> 2
             if not before(cython.address(moving), self.heap + parent):
                 break
             self.heap[place] = self.heap[parent]
@@ -169,15 +181,21 @@ class Timers:
         if place >= self.size:
             return
         moving: Timer = self.heap[place]
-        child: cython.Py_ssize_t = 2 * place + 1
-        while child < self.size:
-            if child + 1 < self.size and before(self.heap + child + 1, self.heap + child):
-                child += 1
-            if not before(self.heap + child, cython.address(moving)):
+        while True:
+            child: cython.Py_ssize_t = 4 * place + 1
+            if child >= self.size:
                 break
-            self.heap[place] = self.heap[child]
-            place = child
-            child = 2 * place + 1
+            least: cython.Py_ssize_t = child
+            last: cython.Py_ssize_t = child + 4 if child + 4 < self.size else self.size
+            child += 1
+            while child < last:
+                if before(self.heap + child, self.heap + least):
+                    least = child
+                child += 1
+            if not before(self.heap + least, cython.address(moving)):
+                break
+            self.heap[place] = self.heap[least]
+            place = least
         self.heap[place] = moving
 
     def clear(self):

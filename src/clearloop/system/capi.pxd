@@ -21,6 +21,7 @@ cdef extern from "Python.h":
     PyObject* call_one_arg_raw "PyObject_CallOneArg"(PyObject* callable, PyObject* arg)
     PyObject** tuple_items "&PyTuple_GET_ITEM"(PyObject* t, int zero)
 
+    void PyObject_GC_UnTrack(object o)
     bint PyCoro_CheckExact(object candidate)
     bint PyGen_CheckExact(object candidate)
     int PyErr_CheckSignals() except -1
