@@ -34,11 +34,19 @@ async def connect_socket(loop, sock, address):
         dial.stop()
 
 
-async def attach(loop, sock, protocol_factory, ssl):
-    """A transport and a protocol of `protocol_factory` over a connected socket; closes the socket on failure."""
-    sock.setblocking(False)
+async def attach(loop, sock, protocol_factory, ssl, given):
+    """A transport and a protocol of `protocol_factory` over a connected socket.
+
+    When the factory fails, a socket that the user has given stays the user's.
+    """
     refuse_tls(ssl)
-    protocol = protocol_factory()
+    sock.setblocking(False)
+    try:
+        protocol = protocol_factory()
+    except BaseException:
+        if not given:
+            sock.close()
+        raise
     waiter = loop.create_future()
     transport = make_stream(loop, sock, protocol, waiter)
     try:
@@ -121,7 +129,7 @@ async def create_connection(
         raise ValueError("host and port was not specified and no sock specified")
     else:
         check_stream_socket(sock)
-    transport, protocol = await attach(loop, sock, protocol_factory, ssl)
+    transport, protocol = await attach(loop, sock, protocol_factory, ssl, host is None and port is None)
     if loop.get_debug():
         logger.debug("%r connected to %s:%r: (%r, %r)", sock, host, port, transport, protocol)
     return transport, protocol
@@ -258,7 +266,7 @@ async def connect_accepted_socket(
     check_stream_socket(sock)
     check_tls_options(ssl, ssl_handshake_timeout=ssl_handshake_timeout, ssl_shutdown_timeout=ssl_shutdown_timeout)
     check_plain_socket(sock)
-    transport, protocol = await attach(loop, sock, protocol_factory, ssl)
+    transport, protocol = await attach(loop, sock, protocol_factory, ssl, True)
     if loop.get_debug():
         logger.debug("%r handled: (%r, %r)", sock, transport, protocol)
     return transport, protocol
@@ -294,7 +302,7 @@ async def create_unix_connection(
         if sock is None:
             raise ValueError("no path and sock were specified")
         check_unix_socket(sock)
-    return await attach(loop, sock, protocol_factory, ssl)
+    return await attach(loop, sock, protocol_factory, ssl, path is None)
 
 
 def check_unix_socket(sock):

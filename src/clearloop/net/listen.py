@@ -8,8 +8,14 @@ import socket
 import stat
 from asyncio.log import logger
 
-from clearloop.net.connect import bind_error, check_plain_socket, check_stream_socket, check_tls_options
-from clearloop.net.connect import check_unix_socket, refuse_tls
+from clearloop.net.connect import (
+    bind_error,
+    check_plain_socket,
+    check_stream_socket,
+    check_tls_options,
+    check_unix_socket,
+    refuse_tls,
+)
 from clearloop.net.resolver import resolve
 from clearloop.net.server import Server
 

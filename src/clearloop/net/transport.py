@@ -120,7 +120,7 @@ class StreamTransport(Source):
         if self.phase == STARTING:
             self.phase = OPEN
             if self.reading():
-                self.watch(READABLE)
+                self.watch(self.watched | READABLE)
         waiter = self.waiter
         if waiter is not None:
             self.waiter = None
@@ -203,12 +203,14 @@ class StreamTransport(Source):
         self.fd = -1
         self.protocol = None
         self.server = None
-        if sock is not None:
-            sock.close()
-        else:
-            close_fd(fd)
-        if server is not None:
-            server._detach(self)
+        try:
+            if sock is not None:
+                sock.close()
+            else:
+                close_fd(fd)
+        finally:
+            if server is not None:
+                server._detach(self)
         return 0
 
     def __del__(self):
