@@ -4,6 +4,7 @@ import asyncio
 import inspect
 from asyncio import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError
 
+import clearloop
 from clearloop.engine.timeout_core import timeout as _timeout
 from clearloop.engine.wait_core import Gate
 from clearloop.queues import Queue
@@ -92,7 +93,7 @@ class _AsCompleted:
     """Both kinds of iterator: `async for` gives the futures as they are done, `for` gives coroutines of results."""
 
     def __init__(self, awaitables, timeout):
-        loop = asyncio.get_event_loop()
+        loop = clearloop.get_event_loop()
         self._done = Queue()
         self._alarm = None
         self._todo = dict.fromkeys(_futures(awaitables, loop))

@@ -30,8 +30,8 @@ class Shield:
         inner = self.inner
         if not inner.done():
             inner.remove_done_callback(self.inner_done)
-            inner.remove_done_callback(log_error)  # of another shield that was cancelled: one report is enough
-            inner.add_done_callback(log_error)
+            inner.remove_done_callback(_log)  # of another shield that was cancelled: one report is enough
+            inner.add_done_callback(_log)
 
 
 def log_error(inner):
@@ -49,6 +49,10 @@ def log_error(inner):
     if getattr(inner, "_source_traceback", None):
         context["source_traceback"] = inner._source_traceback
     inner.get_loop().call_exception_handler(context)
+
+
+# asyncio's own where it has one, so that its shields and ours around one future report once
+_log: object = getattr(asyncio.tasks, "_log_on_exception", log_error)
 
 
 def shield(arg):

@@ -88,9 +88,9 @@ class Line:
     def bind(self):
         """The running loop, which is the line's loop from now on."""
         loop = _running_loop()
+        if loop is None:
+            raise RuntimeError("no running event loop")
         if loop is not self.bound:
-            if loop is None:
-                raise RuntimeError("no running event loop")
             if self.bound is not None:
                 raise RuntimeError(f"{self!r} is bound to a different event loop")
             self.bound = loop

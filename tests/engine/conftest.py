@@ -1,0 +1,26 @@
+"""What clearloop's own primitives promise, they promise on any loop: `run` runs a coroutine on clearloop's and asyncio's."""
+
+import asyncio
+
+import pytest
+
+import clearloop
+
+LOOPS = {"on clearloop": clearloop.new_event_loop, "on asyncio": asyncio.SelectorEventLoop}
+
+
+@pytest.fixture(params=LOOPS)
+def run(request):
+    with asyncio.Runner(loop_factory=LOOPS[request.param]) as runner:
+        yield runner.run
+
+
+@pytest.fixture
+def turns():
+    """Let `n` turns of the loop pass."""
+
+    async def pass_turns(n=1):
+        for _ in range(n):
+            await asyncio.sleep(0)
+
+    return pass_turns
