@@ -29,10 +29,11 @@ class _Probe:
 
 
 def _registered_tasks():
-    for name in ("_scheduled_tasks", "_all_tasks"):
-        found = getattr(asyncio.tasks, name, None)
-        if isinstance(found, weakref.WeakSet):
-            return found
+    if sys.version_info < (3, 14):  # from 3.14 the name is still there, for asyncio's fallback in Python only
+        for name in ("_scheduled_tasks", "_all_tasks"):
+            found = getattr(asyncio.tasks, name, None)
+            if isinstance(found, weakref.WeakSet):
+                return found
     probe = _Probe()
     asyncio._register_task(probe)
     for reference in weakref.getweakrefs(probe):
