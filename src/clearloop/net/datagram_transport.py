@@ -83,7 +83,7 @@ class DatagramTransport(Source):
                 self.extra["peername"] = sock.getpeername()
             except OSError:
                 self.extra["peername"] = None
-        self.connected = bool(self.extra["peername"])
+        self.connected = self.extra["peername"] is not None  # "" is the peer of an unnamed UNIX socket
         self.queue = collections.deque()
         self.high = _HIGH
         self.low = _HIGH // 4
