@@ -276,13 +276,9 @@ class Task(Future):
 
     def finish_with(self, error):
         if isinstance(error, _CancelledError):
-            if type(self) is Task:
-                self.error_detail = error  # kept: whoever awaits the task gets this very exception
-                self.must_cancel = False
-                self.settle(CANCELLED, self.value)
-            else:
-                self.error_detail = error
-                Future.cancel(self)
+            self.error_detail = error  # kept: the first who asks gets this very exception, later ones a bare one
+            self.must_cancel = False
+            self.settle(CANCELLED, None)
             self.settled()
             return 0
         self.must_cancel = False
