@@ -1,6 +1,6 @@
 """Says what this machine lacks to build clearloop, in one line each, before anything is installed.
 
-`make` runs it first.  It has to run on Pythons that are too old for clearloop as well, so it keeps to old grammar.
+`make` runs it first.  It has to run on Pythons that are too old for clearloop too, so it keeps to old grammar.
 """
 
 import os
@@ -14,9 +14,9 @@ OLDEST = (3, 11)
 
 def missing():
     """What keeps this machine from building clearloop: a list of sentences."""
-    found = "%d.%d" % sys.version_info[:2]  # noqa: UP031 (f-strings came later than the oldest Python this runs on)
+    found = "%d.%d" % sys.version_info[:2]
     if sys.version_info < OLDEST:
-        needed = "%d.%d" % OLDEST  # noqa: UP031
+        needed = "%d.%d" % OLDEST
         return ["Python " + needed + " or newer is needed, and this is " + found + ": try make PYTHON=python3.13"]
     wrong = []
     if not sys.platform.startswith("linux"):

@@ -58,7 +58,7 @@ def __getattr__(name):
         import asyncio
 
         value = sorted({*_OWN, *asyncio.__all__})
-    elif name.startswith("_"):
+    elif name.startswith("__"):
         raise AttributeError(f"module 'clearloop' has no attribute {name!r}")
     else:
         import asyncio

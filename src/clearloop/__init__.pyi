@@ -1,0 +1,139 @@
+"""Types of the public names: clearloop's own, and everything else of asyncio.
+
+One import a name: a star would clash with the names that clearloop has of its own.
+"""
+
+import sys
+from asyncio import ALL_COMPLETED as ALL_COMPLETED
+from asyncio import AbstractEventLoop as AbstractEventLoop
+from asyncio import AbstractServer as AbstractServer
+from asyncio import BaseEventLoop as BaseEventLoop
+from asyncio import BaseProtocol as BaseProtocol
+from asyncio import BaseTransport as BaseTransport
+from asyncio import BrokenBarrierError as BrokenBarrierError
+from asyncio import BufferedProtocol as BufferedProtocol
+from asyncio import CancelledError as CancelledError
+from asyncio import DatagramProtocol as DatagramProtocol
+from asyncio import DatagramTransport as DatagramTransport
+from asyncio import FIRST_COMPLETED as FIRST_COMPLETED
+from asyncio import FIRST_EXCEPTION as FIRST_EXCEPTION
+from asyncio import Handle as Handle
+from asyncio import IncompleteReadError as IncompleteReadError
+from asyncio import InvalidStateError as InvalidStateError
+from asyncio import LimitOverrunError as LimitOverrunError
+from asyncio import Protocol as Protocol
+from asyncio import QueueEmpty as QueueEmpty
+from asyncio import QueueFull as QueueFull
+from asyncio import ReadTransport as ReadTransport
+from asyncio import SelectorEventLoop as SelectorEventLoop
+from asyncio import SendfileNotAvailableError as SendfileNotAvailableError
+from asyncio import Server as Server
+from asyncio import StreamReader as StreamReader
+from asyncio import StreamReaderProtocol as StreamReaderProtocol
+from asyncio import StreamWriter as StreamWriter
+from asyncio import SubprocessProtocol as SubprocessProtocol
+from asyncio import SubprocessTransport as SubprocessTransport
+from asyncio import TaskGroup as TaskGroup
+from asyncio import TimeoutError as TimeoutError
+from asyncio import TimerHandle as TimerHandle
+from asyncio import Transport as Transport
+from asyncio import WriteTransport as WriteTransport
+from asyncio import _enter_task as _enter_task
+from asyncio import _get_running_loop as _get_running_loop
+from asyncio import _leave_task as _leave_task
+from asyncio import _register_task as _register_task
+from asyncio import _set_running_loop as _set_running_loop
+from asyncio import _unregister_task as _unregister_task
+from asyncio import all_tasks as all_tasks
+from asyncio import base_events as base_events
+from asyncio import base_futures as base_futures
+from asyncio import base_tasks as base_tasks
+from asyncio import constants as constants
+from asyncio import coroutines as coroutines
+from asyncio import create_subprocess_exec as create_subprocess_exec
+from asyncio import create_subprocess_shell as create_subprocess_shell
+from asyncio import current_task as current_task
+from asyncio import events as events
+from asyncio import exceptions as exceptions
+from asyncio import format_helpers as format_helpers
+from asyncio import futures as futures
+from asyncio import get_event_loop_policy as get_event_loop_policy
+from asyncio import get_running_loop as get_running_loop
+from asyncio import iscoroutine as iscoroutine
+from asyncio import iscoroutinefunction as iscoroutinefunction
+from asyncio import isfuture as isfuture
+from asyncio import log as log
+from asyncio import open_connection as open_connection
+from asyncio import open_unix_connection as open_unix_connection
+from asyncio import protocols as protocols
+from asyncio import run_coroutine_threadsafe as run_coroutine_threadsafe
+from asyncio import selector_events as selector_events
+from asyncio import set_event_loop as set_event_loop
+from asyncio import set_event_loop_policy as set_event_loop_policy
+from asyncio import sslproto as sslproto
+from asyncio import staggered as staggered
+from asyncio import start_server as start_server
+from asyncio import start_unix_server as start_unix_server
+from asyncio import subprocess as subprocess
+from asyncio import taskgroups as taskgroups
+from asyncio import threads as threads
+from asyncio import to_thread as to_thread
+from asyncio import transports as transports
+from asyncio import trsock as trsock
+from asyncio import unix_events as unix_events
+from asyncio import wrap_future as wrap_future
+
+from clearloop.engine.core import create_task as create_task
+from clearloop.engine.core import eager_task_factory as eager_task_factory
+from clearloop.engine.future import Future as Future
+from clearloop.engine.gather import gather as gather
+from clearloop.engine.shield import shield as shield
+from clearloop.engine.task import Task as Task
+from clearloop.installation import install as install
+from clearloop.locks import Barrier as Barrier
+from clearloop.locks import BoundedSemaphore as BoundedSemaphore
+from clearloop.locks import Condition as Condition
+from clearloop.locks import Event as Event
+from clearloop.locks import Lock as Lock
+from clearloop.locks import Semaphore as Semaphore
+from clearloop.loop import EventLoop as EventLoop
+from clearloop.loop import new_event_loop as new_event_loop
+from clearloop.queues import LifoQueue as LifoQueue
+from clearloop.queues import PriorityQueue as PriorityQueue
+from clearloop.queues import Queue as Queue
+from clearloop.queues import QueueShutDown as QueueShutDown
+from clearloop.runners import Runner as Runner
+from clearloop.runners import get_event_loop as get_event_loop
+from clearloop.runners import run as run
+from clearloop.tasks import ensure_future as ensure_future
+from clearloop.tasks import sleep as sleep
+from clearloop.timeouts import Timeout as Timeout
+from clearloop.timeouts import timeout as timeout
+from clearloop.timeouts import timeout_at as timeout_at
+from clearloop.waiting import as_completed as as_completed
+from clearloop.waiting import wait as wait
+from clearloop.waiting import wait_for as wait_for
+
+if sys.version_info >= (3, 12):
+    from asyncio import create_eager_task_factory as create_eager_task_factory
+if sys.version_info >= (3, 14):
+    from asyncio import FrameCallGraphEntry as FrameCallGraphEntry
+    from asyncio import FutureCallGraph as FutureCallGraph
+    from asyncio import capture_call_graph as capture_call_graph
+    from asyncio import format_call_graph as format_call_graph
+    from asyncio import future_add_to_awaited_by as future_add_to_awaited_by
+    from asyncio import future_discard_from_awaited_by as future_discard_from_awaited_by
+    from asyncio import print_call_graph as print_call_graph
+else:
+    from asyncio import AbstractChildWatcher as AbstractChildWatcher
+    from asyncio import AbstractEventLoopPolicy as AbstractEventLoopPolicy
+    from asyncio import DefaultEventLoopPolicy as DefaultEventLoopPolicy
+    from asyncio import FastChildWatcher as FastChildWatcher
+    from asyncio import MultiLoopChildWatcher as MultiLoopChildWatcher
+    from asyncio import PidfdChildWatcher as PidfdChildWatcher
+    from asyncio import SafeChildWatcher as SafeChildWatcher
+    from asyncio import ThreadedChildWatcher as ThreadedChildWatcher
+    from asyncio import get_child_watcher as get_child_watcher
+    from asyncio import set_child_watcher as set_child_watcher
+
+__version__: str

@@ -1,0 +1,10 @@
+"""Types of loop.py: EventLoop has the methods of asyncio's loops, with their types."""
+
+from clearloop.engine.core import Engine
+
+__all__ = ["EventLoop", "new_event_loop"]
+
+class EventLoop(Engine):
+    def __init__(self) -> None: ...
+
+def new_event_loop() -> EventLoop: ...
