@@ -5,7 +5,7 @@ slots cost more than the callback.
 
 A handle lets go of its callback when it has run or was cancelled, and when the loop closes.  So no reference cycle
 survives through it, and it can do without the garbage collector, which would otherwise look at every queued callback
-again and again; what still stands in a queue the collector sees through the loop (Scheduler's visit function).
+again and again (its pool is an untracked one); what still stands in a queue the collector sees through the loop (Scheduler's visit function).
 Handles that keep their callback carry a note: those that run more than once (readers, writers), which their owners let
 go of, and all in debug mode, which names them after they have run.
 """
@@ -42,7 +42,6 @@ def report_callback_error(handle, loop, error, source_traceback):
     loop.call_exception_handler(context)
 
 
-@cython.no_gc
 @cython.cclass
 class Handle(Runnable):
     """A scheduled callback: https://docs.python.org/3/library/asyncio-eventloop.html#callback-handles"""
@@ -170,4 +169,4 @@ def keep(handle):
     return 0
 
 
-install_pool(Handle)
+install_pool(Handle, False)

@@ -18,7 +18,7 @@ from asyncio.log import logger
 import cython
 from cython.cimports.clearloop.engine.current import clear_current
 from cython.cimports.clearloop.engine.handle import Handle, new_handle
-from cython.cimports.clearloop.engine.ring import ring_init, ring_pop, ring_push, ring_resize, ring_size
+from cython.cimports.clearloop.engine.ring import ring_init, ring_pop, ring_prefetch, ring_push, ring_resize, ring_size
 from cython.cimports.clearloop.engine.runnable import Runnable, Source
 from cython.cimports.clearloop.engine.timers import TimerHandle, Timers, nanoseconds, new_timer_handle
 from cython.cimports.clearloop.system.capi import (
@@ -246,6 +246,7 @@ class Scheduler:
         entry: cython.pointer(PyObject)
         while count > 0:
             count -= 1
+            ring_prefetch(cython.address(self.ready), 4)
             entry = ring_pop(cython.address(self.ready))
             self.entry = entry
             self.steps += 1

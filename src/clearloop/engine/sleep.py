@@ -10,7 +10,6 @@ from cython.cimports.clearloop.system.capi import (
     PYGEN_NEXT,
     PYGEN_RETURN,
     Py_INCREF_raw,
-    PyObject_GC_UnTrack,
     PySendResult,
     install_send,
 )
@@ -43,7 +42,11 @@ def send_to_switch(switch, value, result):
 
 @cython.cclass
 class SleepFuture(Future):
-    """Done when its deadline has come; no handle, no callback in between."""
+    """Done when its deadline has come; no handle, no callback in between.
+
+    While it sleeps the timer heap holds it, and when it ends it lets go of its waiter: no cycle survives through it, and
+    the garbage collector need not look at 100 000 of them again and again (its pool is an untracked one).
+    """
 
     def run(self):
         if self.state == PENDING:
@@ -75,9 +78,6 @@ def sleep_for(delay: cython.double, answer):
     future.native = True
     future.plain = True
     future.answer = answer
-    # While it sleeps the timer heap holds it, and when it ends it lets go of its waiter: no cycle survives through it,
-    # and the garbage collector need not look at 100 000 of them again and again.
-    PyObject_GC_UnTrack(future)
     native.timers.push(nanoseconds(native.seconds() + delay), future)
     return future
 
@@ -95,5 +95,5 @@ def settle_later(future, answer):
 
 
 install_guard(SleepFuture, future_may_die_silently)
-install_pool(SleepFuture)
+install_pool(SleepFuture, False)
 install_send(Switch, send_to_switch)

@@ -524,4 +524,4 @@ def drop_tasks(loop: Scheduler):
 
 
 install_guard(Task, task_may_die_silently)
-install_pool(Task)
+install_pool(Task, True)

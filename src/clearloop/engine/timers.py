@@ -11,7 +11,7 @@ import asyncio
 
 import cython
 from cython.cimports.clearloop.engine.handle import Handle
-from cython.cimports.clearloop.engine.ring import Ring, ring_push_owned
+from cython.cimports.clearloop.engine.ring import Ring, prefetch, ring_push_owned
 from cython.cimports.clearloop.engine.runnable import Runnable
 from cython.cimports.clearloop.system.capi import Py_DECREF_raw, Py_INCREF_raw, PyContext_CopyCurrent
 from cython.cimports.clearloop.system.slots import install_pool
@@ -113,6 +113,7 @@ class Timers:
     def pop_due(self, now, ready):
         """Move every entry that is due at `now` to the ready queue, in order."""
         entry: cython.pointer(PyObject)
+        child: cython.Py_ssize_t
         while self.size and self.heap[0].deadline <= now:
             entry = self.heap[0].entry
             if cython.cast(Runnable, entry).dead:
@@ -123,6 +124,10 @@ class Timers:
             self.size -= 1
             self.heap[0] = self.heap[self.size]
             self.sift_down(0)
+            # the next first is likely one of these, and was made long ago
+            for child in range(1, 5):
+                if child < self.size:
+                    prefetch(self.heap[child].entry)
         return 0
 
     def drop_first(self):
@@ -211,7 +216,6 @@ class Timers:
         return 0
 
 
-@cython.no_gc
 @cython.cclass
 class TimerHandle(Handle):
     """A callback scheduled for a time: https://docs.python.org/3/library/asyncio-eventloop.html#callback-handles"""
@@ -280,4 +284,4 @@ def new_timer_handle(loop, timers, when, callback, args, context):
     return handle
 
 
-install_pool(TimerHandle)
+install_pool(TimerHandle, False)

@@ -1,7 +1,8 @@
 # What Cython leaves out of a type's slots, for the few types of which a program makes millions.
 #
 # A pool keeps freed objects of exactly one type for the next allocation: no allocator, no garbage collector's count.
-# One pool per compiled module (the C below is compiled into each module that cimports it).
+# One pool per compiled module (the C below is compiled into each module that cimports it).  Objects of an untracked
+# pool are never shown to the collector; their type says why no cycle can survive through them.
 #
 # A guarded finalizer: Cython runs __del__ for each dying object of a type that has it, which costs more than the rest
 # of the object's end.  The guard, a C function, is asked first; it also frees what Cython does not know of.
@@ -14,18 +15,26 @@ cdef extern from *:
     #define CLEARLOOP_POOL_LIMIT 512
 
     static PyTypeObject *clearloop_pool_type = NULL;
+    static int clearloop_pool_tracks = 1;
     static PyObject *clearloop_pool[CLEARLOOP_POOL_LIMIT];
     static int clearloop_pool_size = 0;
 
     static PyObject *clearloop_pool_alloc(PyTypeObject *type, Py_ssize_t items) {
         PyObject *o;
-        if (type != clearloop_pool_type || clearloop_pool_size == 0) {
+        if (type != clearloop_pool_type) {
             return PyType_GenericAlloc(type, items);
+        }
+        if (clearloop_pool_size == 0) {
+            o = PyType_GenericAlloc(type, items);
+            if (o != NULL && !clearloop_pool_tracks) {
+                PyObject_GC_UnTrack(o);
+            }
+            return o;
         }
         o = clearloop_pool[--clearloop_pool_size];
         memset((char *) o + sizeof(PyObject), 0, type->tp_basicsize - sizeof(PyObject));
         PyObject_Init(o, type);
-        if (PyType_IS_GC(type)) {
+        if (clearloop_pool_tracks) {
             PyObject_GC_Track(o);
         }
         return o;
@@ -35,17 +44,16 @@ cdef extern from *:
         PyObject *o = (PyObject *) p;
         /* the collector remembers for good that an object was finalized: such a one cannot live twice */
         if (Py_TYPE(o) == clearloop_pool_type && clearloop_pool_size < CLEARLOOP_POOL_LIMIT &&
-            !(PyType_IS_GC(Py_TYPE(o)) && PyObject_GC_IsFinalized(o))) {
+            !PyObject_GC_IsFinalized(o)) {
             clearloop_pool[clearloop_pool_size++] = o;
-        } else if (PyType_IS_GC(Py_TYPE(o))) {
-            PyObject_GC_Del(o);
         } else {
-            PyObject_Free(o);
+            PyObject_GC_Del(o);
         }
     }
 
-    static void clearloop_install_pool(PyObject *type) {
+    static void clearloop_install_pool(PyObject *type, int tracks) {
         clearloop_pool_type = (PyTypeObject *) type;
+        clearloop_pool_tracks = tracks;
         clearloop_pool_type->tp_alloc = clearloop_pool_alloc;
         clearloop_pool_type->tp_free = clearloop_pool_free;
     }
@@ -103,7 +111,7 @@ cdef extern from *:
     ctypedef int (*visitor_function "clearloop_visitor")(PyObject* o, visitproc visit, void* argument) noexcept
     ctypedef int (*clearer_function "clearloop_clearer")(PyObject* o) noexcept
 
-    void install_pool "clearloop_install_pool"(object type)
+    void install_pool "clearloop_install_pool"(object type, bint tracks)
     void install_guard "clearloop_install_guard"(object type, guard_function may_die_silently)
     void install_extra "clearloop_install_extra"(object type, visitor_function visit, clearer_function clear)
     void install_attributes "clearloop_install_attributes"(object type, Py_ssize_t offset)
