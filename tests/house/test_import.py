@@ -26,7 +26,7 @@ def test_import_does_not_load(module):
     assert module not in modules_after("import clearloop")
 
 
-@pytest.mark.parametrize("module", ["argparse", "clearloop.cli", "clearloop.show", "clearloop.watch", "clearloop.testing"])
+@pytest.mark.parametrize("module", ["argparse", *(f"clearloop.{room}" for room in ("cli", "show", "watch", "testing"))])
 def test_running_does_not_load(module):
     code = "import clearloop\nasync def main(): await clearloop.sleep(0)\nclearloop.run(main())\n"
     assert module not in modules_after(code + "pass")
