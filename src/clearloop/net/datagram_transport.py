@@ -52,7 +52,7 @@ class _Kind(asyncio.DatagramTransport, asyncio.Transport):
     """What isinstance() takes the transport for: as asyncio's own, it is both."""
 
 
-_KIND: object = _Kind
+_KIND = cython.declare(object, _Kind)
 _HIGH = cython.declare(cython.Py_ssize_t, 65_536)
 _OVERHEAD = cython.declare(cython.Py_ssize_t, 8)  # what a queued datagram counts beside its bytes: empty ones add up too
 _COMPLAIN_AFTER = cython.declare(cython.Py_ssize_t, 5)

@@ -38,7 +38,7 @@ from cython.cimports.libc.string import memcmp, memcpy, memset
 
 SLOTS = cython.declare(cython.int, 1024)
 ROOM = cython.declare(cython.Py_ssize_t, 65_536)  # the largest datagram of the IP families
-_fsdecode: object = os.fsdecode
+_fsdecode = cython.declare(object, os.fsdecode)
 
 
 @cython.cfunc

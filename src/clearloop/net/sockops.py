@@ -21,7 +21,7 @@ import sys
 import weakref
 
 import cython
-from cython.cimports.clearloop.engine.future import CANCELLED, PENDING, RETURNED, Future
+from cython.cimports.clearloop.engine.future import CANCELLED, PENDING, RETURNED, Future, future_may_die_silently
 from cython.cimports.clearloop.engine.readiness import Descriptor
 from cython.cimports.clearloop.engine.ring import ring_push
 from cython.cimports.clearloop.engine.scheduler import Scheduler
@@ -34,6 +34,7 @@ from cython.cimports.clearloop.system.poller import (
     URGENT,
     WRITABLE,
 )
+from cython.cimports.clearloop.system.slots import install_guard, install_pool
 from cython.cimports.clearloop.system.sockets import (
     AF_INET,
     AF_INET6,
@@ -63,7 +64,7 @@ from cython.cimports.libc.stdlib import malloc
 
 from clearloop.engine.readiness import descriptor_of
 
-_SOCKET: object = socket.socket
+_SOCKET = cython.declare(object, socket.socket)
 _EAGER_SENDS = cython.declare(cython.int, 4)  # system calls that one step may make for one sendall
 _BUFFER_SIZE = cython.declare(cython.Py_ssize_t, 262_144)
 # Received into, and copied out of before anything else can run: one for all loops and threads, under the GIL
@@ -682,3 +683,7 @@ def connect_result(sock, turn: Turn):
             turn.state = PENDING
             return -1
     return error
+
+
+install_guard(Turn, future_may_die_silently)
+install_pool(Turn, True)
