@@ -34,10 +34,9 @@ from cython.cimports.clearloop.system.capi import (
     PyContext_Enter,
     PyContext_Exit,
     propagate,
-    steal,
 )
 from cython.cimports.clearloop.system.epoll import close_fd
-from cython.cimports.clearloop.system.methods import bytes_at, bytes_size, call_method_raw
+from cython.cimports.clearloop.system.methods import bytes_at, bytes_size, call_method_raw, get_buffer_raw
 from cython.cimports.clearloop.system.poller import FAULT, HANGUP, READABLE, WRITABLE
 from cython.cimports.clearloop.system.sockets import (
     AF_INET,
@@ -55,7 +54,7 @@ from cython.cimports.clearloop.system.sockets import (
     setsockopt,
     shutdown_fd,
 )
-from cython.cimports.cpython.buffer import PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cython.cimports.cpython.buffer import PyBUF_WRITABLE, PyBuffer_Release
 from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
 from cython.cimports.cpython.ref import PyObject
 from cython.cimports.libc.errno import EAGAIN, EINTR, errno
@@ -336,6 +335,7 @@ class StreamTransport(Source):
         """For a BufferedProtocol: straight into the memory that it gives."""
         arguments: cython.pointer(PyObject)[2]
         result: cython.pointer(PyObject)
+        buffer: cython.pointer(PyObject)
         view: Py_buffer
         count: cython.Py_ssize_t
         room: cython.Py_ssize_t
@@ -343,35 +343,30 @@ class StreamTransport(Source):
         reads: cython.int = READS_PER_EVENT
         while True:
             protocol = self.protocol
-            PyContext_Enter(self.context)
             arguments[0] = cython.cast(cython.pointer(PyObject), protocol)
             arguments[1] = cython.cast(cython.pointer(PyObject), _any_size)
-            result = call_method_raw(cython.cast(cython.pointer(PyObject), _get_buffer), arguments, 2, cython.NULL)
-            PyContext_Exit(self.context)
-            if result == cython.NULL:
+            PyContext_Enter(self.context)
+            buffer = call_method_raw(cython.cast(cython.pointer(PyObject), _get_buffer), arguments, 2, cython.NULL)
+            if buffer == cython.NULL:
+                PyContext_Exit(self.context)
                 return self.protocol_raised("get_buffer")
-            buffer = steal(result)
-            try:
-                PyObject_GetBuffer(buffer, cython.address(view), PyBUF_WRITABLE)
-                if view.len == 0:
-                    PyBuffer_Release(cython.address(view))
-                    raise RuntimeError("get_buffer() returned an empty buffer")
-            except BaseException as failure:
-                self.fatal(failure, "Fatal error: protocol.get_buffer() call failed.")
-                return 0
+            if get_buffer_raw(buffer, cython.address(view), PyBUF_WRITABLE) < 0:
+                Py_DECREF_raw(buffer)
+                PyContext_Exit(self.context)
+                return self.protocol_raised("get_buffer")
             room = view.len
-            if not self.reading():
-                PyBuffer_Release(cython.address(view))
-                return 0
-            count = recv(self.fd, view.buf, room, MSG_DONTWAIT)
-            error = errno
+            count = -1
+            error = EAGAIN
+            if room and self.reading():  # get_buffer() may have ended or paused it
+                count = recv(self.fd, view.buf, room, MSG_DONTWAIT)
+                error = errno
             PyBuffer_Release(cython.address(view))
+            Py_DECREF_raw(buffer)
             if count <= 0:
+                PyContext_Exit(self.context)
                 break
             received: object = count
-            arguments[0] = cython.cast(cython.pointer(PyObject), protocol)
             arguments[1] = cython.cast(cython.pointer(PyObject), received)
-            PyContext_Enter(self.context)
             result = call_method_raw(
                 cython.cast(cython.pointer(PyObject), _buffer_updated), arguments, 2, cython.NULL
             )
@@ -384,6 +379,10 @@ class StreamTransport(Source):
             reads -= 1
             if reads == 0 or not self.buffered or not self.reading():
                 return 0
+        if room == 0:
+            failure = RuntimeError("get_buffer() returned an empty buffer")
+            self.fatal(failure, "Fatal error: protocol.get_buffer() call failed.")
+            return 0
         if count == 0:
             self.peer_ended()
         elif error != EAGAIN and error != EINTR:

@@ -1,4 +1,4 @@
-# Calling a method by its name with no bound method in between, and bytes by their place in memory.
+# Calling a method by its name with no bound method in between, and buffers by their place in memory.
 from cpython.ref cimport PyObject
 
 cdef extern from "Python.h":
@@ -6,3 +6,5 @@ cdef extern from "Python.h":
     PyObject* call_method_raw "PyObject_VectorcallMethod"(PyObject* name, PyObject** arguments, size_t count, PyObject* names)
     char* bytes_at "PyBytes_AS_STRING"(object o)
     Py_ssize_t bytes_size "PyBytes_GET_SIZE"(object o)
+    # -1 with the error set, which is the caller's to propagate
+    int get_buffer_raw "PyObject_GetBuffer"(PyObject* exporter, Py_buffer* view, int flags)
