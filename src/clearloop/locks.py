@@ -51,7 +51,7 @@ class Lock(LockCore):
         _obey_overrides(cls, Lock)
 
     def __repr__(self):
-        return _described(self, "locked" if self.locked() else "unlocked", len(self._waiters))
+        return _described(self, "locked" if self.locked() else "unlocked", self._waiting)
 
     async def acquire(self):
         """Wait until the lock is free, take it and return True."""
@@ -70,7 +70,7 @@ class Event(EventCore):
         pass  # as for Lock
 
     def __repr__(self):
-        return _described(self, "set" if self.is_set() else "unset", len(self._waiters))
+        return _described(self, "set" if self.is_set() else "unset", self._waiting)
 
     async def wait(self):
         """Wait until the flag is set and return True."""
@@ -98,7 +98,7 @@ class Semaphore(SemaphoreCore):
 
     def __repr__(self):
         state = "locked" if self.locked() else f"unlocked, value:{self._value}"
-        return _described(self, state, len(self._waiters))
+        return _described(self, state, self._waiting)
 
     async def acquire(self):
         """Take one unit, waiting until there is one, and return True."""
@@ -138,7 +138,7 @@ class Condition(Line):
         self.release = lock.release
 
     def __repr__(self):
-        return _described(self, "locked" if self.locked() else "unlocked", len(self._waiters))
+        return _described(self, "locked" if self.locked() else "unlocked", self._waiting)
 
     @property
     def _waiters(self):
@@ -166,7 +166,7 @@ class Condition(Line):
                 await self._take_back()
         except BaseException:
             # a notification may have come to us in vain: somebody else shall have it
-            self._notify(1)
+            self._wake(1)
             raise
         return True
 
@@ -197,19 +197,11 @@ class Condition(Line):
         """Wake up to `n` of the tasks that wait; raises RuntimeError when the lock is not taken."""
         if not self.locked():
             raise RuntimeError("cannot notify on un-acquired lock")
-        self._notify(n)
+        self._wake(n)
 
     def notify_all(self):
         """Wake all tasks that wait; raises RuntimeError when the lock is not taken."""
-        self.notify(len(self._waiters))
-
-    def _notify(self, n):
-        for waiter in self._waiters:
-            if n <= 0:
-                break
-            if not waiter.done():
-                waiter.set_result(False)
-                n -= 1
+        self.notify(self._waiting)
 
 
 class _BarrierState(enum.Enum):

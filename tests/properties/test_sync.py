@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import clearloop
 
-# asyncio's own locks and queues were mended up to 3.13; before, they are no oracle for what its newest release promises
-pytestmark = pytest.mark.skipif(sys.version_info < (3, 13), reason="asyncio's locks of this Python are older ones")
+# asyncio's own locks and wait_for were mended up to 3.13; before, they are no oracle for what its newest release promises
+mended = pytest.mark.skipif(sys.version_info < (3, 13), reason="asyncio's locks and wait_for of this Python are older ones")
 
 TURNS = 60  # after these, whoever still waits is cancelled
 PROFILE = settings(
@@ -229,25 +229,42 @@ def check(program, size, new_loop):
     assert story(clearloop, new_loop, program, size) == expected
 
 
-LOOPS = [clearloop.new_event_loop, asyncio.SelectorEventLoop]
-on_both_loops = pytest.mark.parametrize("new_loop", LOOPS, ids=["clearloop", "asyncio"])
+def foreign_tasks():
+    """clearloop's loop with asyncio's tasks."""
+    loop = clearloop.new_event_loop()
+    loop.set_task_factory(lambda loop, coro, **options: asyncio.Task(coro, loop=loop, **options))
+    return loop
 
 
-@on_both_loops
+def own_tasks():
+    """asyncio's loop with clearloop's tasks."""
+    loop = asyncio.SelectorEventLoop()
+    loop.set_task_factory(lambda loop, coro, **options: clearloop.Task(coro, loop=loop, **options))
+    return loop
+
+
+LOOPS = [clearloop.new_event_loop, asyncio.SelectorEventLoop, foreign_tasks, own_tasks]
+on_all_loops = pytest.mark.parametrize("new_loop", LOOPS, ids=["clearloop", "asyncio", "foreign tasks", "own tasks"])
+
+
+@mended
+@on_all_loops
 @given(program=scripts(QUEUE), size=st.integers(0, 2))
 @PROFILE
 def test_queues_tell_the_same_story(new_loop, program, size):
     check(program, size, new_loop)
 
 
-@on_both_loops
+@mended
+@on_all_loops
 @given(program=scripts(LOCKS), size=st.integers(0, 2))
 @PROFILE
 def test_locks_tell_the_same_story(new_loop, program, size):
     check(program, size, new_loop)
 
 
-@on_both_loops
+@mended
+@on_all_loops
 @given(program=scripts([*SIGNALS, "reset_barrier"]), size=st.integers(0, 3))
 @PROFILE
 def test_events_conditions_and_barriers_tell_the_same_story(new_loop, program, size):
@@ -343,7 +360,7 @@ def family_story(api, new_loop, *arguments):
         loop.close()
 
 
-@on_both_loops
+@on_all_loops
 @given(
     way=st.sampled_from(
         [

@@ -76,11 +76,12 @@ class Timeout(Runnable):
     def enter(self):
         if self.stage != CREATED:
             raise RuntimeError("Timeout has already been entered")
-        if self.loop is None:
-            self.loop = _running_loop()
         task = None if self.loop is None else _current_task(self.loop)
-        if task is None:
-            raise RuntimeError("Timeout should be used inside a task")
+        if task is None:  # made by timeout_at, or while another loop ran
+            self.loop = _running_loop()
+            task = None if self.loop is None else _current_task(self.loop)
+            if task is None:
+                raise RuntimeError("Timeout should be used inside a task")
         self.task = task
         if isinstance(task, Task):
             self.cancelling_before = cython.cast(Task, task).cancel_requests

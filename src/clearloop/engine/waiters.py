@@ -120,6 +120,8 @@ class Line:
         return self.join()
 
     def unlink(self, waiter):
+        if self.head is None:
+            return 0  # the garbage collector has taken the line apart
         following: Waiter = waiter.next
         if following is None:
             self.tail = waiter.previous
@@ -164,6 +166,20 @@ class Line:
                 waiter.settle(RETURNED, True)
             waiter = waiter.next
         return 0
+
+    def _wake(self, n):
+        """Wake the first `n` that are not done yet."""
+        waiter: Waiter = self.head
+        woken: cython.Py_ssize_t = 0
+        while waiter is not None and woken < n:
+            if waiter.state == PENDING:
+                waiter.settle(RETURNED, True)
+                woken += 1
+            waiter = waiter.next
+
+    @property
+    def _waiting(self):
+        return self.count
 
     def live(self):
         """Whether anybody in line was not cancelled."""
