@@ -83,7 +83,8 @@ def main():
         check_wheel(wheel)
         python = check_installation(wheel, os.path.join(folder, "empty"))
         check_missing_compiler(archive, python)
-        print(f"{archive.name} and {wheel.name} ({wheel.stat().st_size / 1e6:.1f} MB, {len(compiled())} compiled modules)")
+        size = wheel.stat().st_size / 1e6
+        print(f"{archive.name} and {wheel.name} ({size:.1f} MB, {len(compiled())} compiled modules)")
     return 0
 
 
