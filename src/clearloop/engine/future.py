@@ -67,6 +67,9 @@ class Future(Runnable):
         self.native = isinstance(loop, Scheduler)
         self.plain = type(self) is Future
         self.state = PENDING
+        # nothing of a life before, if it is initialised a second time
+        self.value = self.error_detail = self.waiter = self.more_waiters = self.source_traceback = None
+        self.log_traceback = False
         if loop.get_debug():
             self.source_traceback = format_helpers.extract_stack(sys._getframe(0))
 
@@ -281,8 +284,11 @@ class Future(Runnable):
         more: list = self.more_waiters
         self.waiter = None
         self.more_waiters = None
-        if self.native and cython.cast(Scheduler, self.loop).debug:
-            cython.cast(Scheduler, self.loop).check_thread()
+        if self.native:
+            if cython.cast(Scheduler, self.loop).closed:
+                cython.cast(Scheduler, self.loop).check_closed()
+            if cython.cast(Scheduler, self.loop).debug:
+                cython.cast(Scheduler, self.loop).check_thread()
         self.wake_one(waiter)
         if more is not None:
             for waiter in more:
@@ -296,8 +302,6 @@ class Future(Runnable):
             return 0
         pair: tuple = cython.cast(tuple, waiter)
         if self.native:
-            if cython.cast(Scheduler, self.loop).closed:
-                cython.cast(Scheduler, self.loop).check_closed()
             ring_push(
                 cython.address(cython.cast(Scheduler, self.loop).ready),
                 new_handle(self.loop, pair[0], (self,), pair[1]),

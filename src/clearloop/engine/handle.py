@@ -19,8 +19,8 @@ from cython.cimports.clearloop.engine.runnable import Runnable
 from cython.cimports.clearloop.system.capi import (
     Py_DECREF_raw,
     PyContext_CopyCurrent,
-    PyContext_Enter,
     PyContext_Exit,
+    enter_context,
     reraise,
     take_error,
     tuple_items,
@@ -63,9 +63,14 @@ class Handle(Runnable):
         if self.dead:
             return 0
         args = self.args
-        PyContext_Enter(self.context)
+        callback = self.callback  # held: it may cancel this handle, which lets go of it
+        if enter_context(self.context) < 0:
+            # no context at all, or one that is entered already
+            report_callback_error(self, self.loop, take_error(), self._source_traceback)
+            self.release()
+            return 0
         result = vectorcall_raw(
-            cython.cast(cython.pointer(PyObject), self.callback),
+            cython.cast(cython.pointer(PyObject), callback),
             tuple_items(cython.cast(cython.pointer(PyObject), args), 0),
             tuple_size(args),
             cython.NULL,

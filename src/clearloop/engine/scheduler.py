@@ -172,6 +172,9 @@ class Scheduler:
             self.turn()
         finally:
             self.finish_step()
+            if self.current_set:
+                self.current_set = False
+                clear_current(self)
 
     def finish_step(self):
         """After an exception that ends the loop: let go of the entry that raised, and send what it wrote."""
@@ -188,7 +191,14 @@ class Scheduler:
         if count == 0:
             if self.ready.mask >= KEEP_CAPACITY:
                 ring_resize(cython.address(self.ready), 64)
-            self.poll(0 if self.stopping else self.idle_time())
+            if self.current_set:
+                self.current_set = False
+                clear_current(self)
+            # The wait is uninterrupted C code: a signal that came since the last bytecode is due now
+            PyErr_CheckSignals()
+            timeout: int64_t = 0 if self.stopping else self.idle_time()
+            # A handler, a __del__ of the last task's result or a clock in Python may have scheduled something
+            self.poll(0 if ring_size(cython.address(self.ready)) or self.stopping else timeout)
         elif self.since_poll >= POLL_AFTER:
             self.poll(0)
         elif coarse_ns() != self.polled_tick:
@@ -258,8 +268,8 @@ class Scheduler:
                 self.flush_dirty()
             self.entry = cython.NULL
             Py_DECREF_raw(entry)
-            if self.closed:
-                break  # a callback closed the loop: its queue is gone
+            if ring_size(cython.address(self.ready)) == 0:
+                break  # a callback closed the loop, or stepped it by hand
         return 0
 
     def run_batch_timed(self, count):
@@ -283,7 +293,7 @@ class Scheduler:
                 logger.warning("Executing %s took %.3f seconds", describe(cython.cast(object, entry)), took / 1e9)
             self.entry = cython.NULL
             Py_DECREF_raw(entry)
-            if self.closed:
+            if ring_size(cython.address(self.ready)) == 0:
                 break
         return 0
 

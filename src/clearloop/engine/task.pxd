@@ -31,6 +31,7 @@ cdef class Task(Future):
     cdef int start_eagerly(self) except -1
     cdef int run_entered(self) except -1
     cdef int step_foreign(self) except -1
+    cdef int cannot_enter(self, object error) except -1
     cdef object error_to_throw(self)
     cdef int finish_with(self, object error) except -1
     cdef int begin(self, object coro, object name, object context, bint eager) except -1

@@ -38,6 +38,7 @@ from cython.cimports.clearloop.system.capi import (
     PyIter_Send,
     PySendResult,
     call_method_raw,
+    enter_context,
     reraise,
     steal,
     take_error,
@@ -62,8 +63,13 @@ class Task(Future):
     __class_getitem__ = classmethod(GenericAlias)
 
     def __init__(self, coro, *, loop=None, name=None, context=None, eager_start=False):
+        if self.linked:  # initialised a second time
+            unlink_task(self.loop, self)
         Future.__init__(self, loop=loop)
         self.plain = type(self) is Task
+        self.fut_waiter = self.throwing = None
+        self.must_cancel = False
+        self.cancel_requests = 0
         check_coroutine(coro)
         self.begin(coro, name, context, eager_start)
 
@@ -137,8 +143,8 @@ class Task(Future):
             error = self.error_to_throw()
             if error is not None:
                 return self.send(error)
-        if not self.entered:
-            PyContext_Enter(context)
+        if not self.entered and enter_context(context) < 0:
+            return self.cannot_enter(take_error())
         status = PyIter_Send(
             cython.cast(cython.pointer(PyObject), self.coro),
             cython.cast(cython.pointer(PyObject), None),
@@ -151,6 +157,13 @@ class Task(Future):
         if status == PYGEN_RETURN:
             return self.finish_returned(steal(result))
         return self.finish_with(take_error())
+
+    def cannot_enter(self, error):
+        """The task's context is entered already: the step is lost, as a callback that raised would be."""
+        self.loop.call_exception_handler(
+            {"message": f"Exception in callback of {self!r}", "exception": error, "task": self}
+        )
+        return 0
 
     def error_to_throw(self):
         """What the step throws into the coroutine instead of resuming it, or None."""
@@ -187,8 +200,8 @@ class Task(Future):
     def send(self, error):
         """A step that throws `error` into the coroutine."""
         context = self.context
-        if not self.entered:
-            PyContext_Enter(context)
+        if not self.entered and enter_context(context) < 0:
+            return self.cannot_enter(take_error())
         yielded: cython.pointer(PyObject) = call_method_raw(
             cython.cast(cython.pointer(PyObject), self.coro),
             cython.cast(cython.pointer(PyObject), _THROW),
@@ -296,10 +309,19 @@ class Task(Future):
 
     def start_eagerly(self):
         """The first step runs now, inside whoever creates the task."""
+        try:
+            PyContext_Enter(self.context)
+        except BaseException:
+            if self.linked:
+                unlink_task(self.loop, self)
+            raise
+        self.entered = True
         running = swap_current(self.loop, self)
         try:
             self.step()
         finally:
+            self.entered = False
+            PyContext_Exit(self.context)
             swap_current(self.loop, running)
             if self.state != PENDING:
                 self.coro = None  # done before anybody saw it: nothing to ask it for

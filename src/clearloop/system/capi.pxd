@@ -12,6 +12,7 @@ cdef extern from "Python.h":
 
     object PyContext_CopyCurrent()
     int PyContext_Enter(object context) except -1
+    int enter_context "PyContext_Enter"(object context) noexcept  # negative: the error is set, and the caller takes it
     int PyContext_Exit(object context) except -1
 
     # "raw": the result is a new reference or NULL with the error set; the caller owns both outcomes
