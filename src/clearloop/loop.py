@@ -18,6 +18,7 @@ from clearloop.engine.readiness import Readiness, descriptor_of
 from clearloop.engine.signals import Signals
 from clearloop.net.transports import Transports
 from clearloop.net import datagram, sockets
+from clearloop.offload import executor as offload
 
 __all__ = ["EventLoop", "new_event_loop"]
 
@@ -164,8 +165,6 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
 
         https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.run_in_executor
         """
-        from clearloop.offload import executor as offload
-
         self._check_closed()
         if self.get_debug():
             self._check_callback(func, "run_in_executor")
@@ -184,8 +183,6 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
 
         https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.shutdown_default_executor
         """
-        from clearloop.offload import executor as offload
-
         await offload.shutdown_default_executor(self, timeout)
 
     # ---- errors ----------------------------------------------------------------------------------------------------

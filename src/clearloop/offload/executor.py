@@ -1,9 +1,10 @@
 """run_in_executor: a blocking function goes to a thread and comes back as a future of the loop."""
 
 import asyncio
-import concurrent.futures
 import threading
 import warnings
+
+from clearloop.offload.threads import ThreadPool
 
 
 def default_executor(loop):
@@ -11,7 +12,7 @@ def default_executor(loop):
     if loop._executor_down:
         raise RuntimeError("Executor shutdown has been called")
     if loop._default_executor is None:
-        loop._default_executor = concurrent.futures.ThreadPoolExecutor(thread_name_prefix="asyncio")
+        loop._default_executor = ThreadPool()
     return loop._default_executor
 
 
@@ -19,6 +20,8 @@ def submit(loop, executor, func, args):
     """Submit `func(*args)` and return a future of `loop`; see EventLoop.run_in_executor."""
     if executor is None:
         executor = default_executor(loop)
+    if type(executor) is ThreadPool:
+        return executor.run(loop, func, args)
     return asyncio.wrap_future(executor.submit(func, *args), loop=loop)
 
 
