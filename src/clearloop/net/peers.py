@@ -36,7 +36,10 @@ from cython.cimports.libc.stdint import uint16_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free, malloc
 from cython.cimports.libc.string import memcmp, memcpy, memset
 
-SLOTS = cython.declare(cython.int, 1024)
+SLOTS = cython.declare(uint32_t, 1024)
+# Odd multipliers that spread neighbouring numbers; as literals in the code they would be Python integers
+MIX = cython.declare(uint32_t, 0x9E3779B1)
+MIX_TOO = cython.declare(uint32_t, 0x85EBCA6B)
 ROOM = cython.declare(cython.Py_ssize_t, 65_536)  # the largest datagram of the IP families
 _fsdecode = cython.declare(object, os.fsdecode)
 
@@ -49,13 +52,15 @@ def place_of(raw: cython.pointer(cython.uchar), size: socklen_t) -> cython.uint:
     port: uint16_t = 0
     memcpy(cython.address(port), raw + 2, 2)
     memcpy(cython.address(host), raw + (4 if size == 16 else 20), 4)
-    return ((host * 0x9E3779B1) ^ (port * 0x85EBCA6B) ^ (host >> 15)) >> 7 & (SLOTS - 1)
+    mixed: uint32_t = (host * MIX) ^ (port * MIX_TOO)
+    return (mixed >> 15) & (SLOTS - 1)
 
 
 @cython.cfunc
 @cython.inline
 def place_of_tuple(address: cython.pointer(PyObject)) -> cython.uint:
-    return (cython.cast(uint64_t, address) >> 4) * 0x9E3779B1 >> 12 & (SLOTS - 1)
+    mixed: uint32_t = cython.cast(uint32_t, cython.cast(uint64_t, address) >> 4) * MIX
+    return (mixed >> 15) & (SLOTS - 1)
 
 
 @cython.final
@@ -93,7 +98,7 @@ class Peers:
     def __dealloc__(self):
         place: cython.int
         if self.known != cython.NULL:
-            for place in range(SLOTS):
+            for place in range(cython.cast(cython.int, SLOTS)):
                 if self.known[place].address != cython.NULL:
                     Py_DECREF_raw(self.known[place].address)
         free(self.known)
