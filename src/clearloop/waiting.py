@@ -147,8 +147,8 @@ class _AsCompleted:
 def as_completed(fs, *, timeout=None):
     """Iterate over awaitables in the order in which they are done, with `async for` or with `for`.
 
-    `async for` gives the futures themselves, `for` gives coroutines of the next result.  Coroutines become tasks, in the
-    order given.  What is not done after `timeout` seconds raises TimeoutError.
+    `async for` gives the futures themselves, `for` gives coroutines of the next result.  Coroutines become tasks, in
+    the order given.  What is not done after `timeout` seconds raises TimeoutError.
     https://docs.python.org/3/library/asyncio-task.html#asyncio.as_completed
     """
     if inspect.isawaitable(fs):

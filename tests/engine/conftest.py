@@ -1,4 +1,4 @@
-"""What clearloop's own primitives promise, they promise on any loop: `run` runs a coroutine on clearloop's and asyncio's."""
+"""What clearloop's own primitives promise, they promise on any loop: `run` is clearloop's and asyncio's in turn."""
 
 import asyncio
 

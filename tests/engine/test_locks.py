@@ -429,19 +429,18 @@ def test_reprs_say_the_state():
 
 
 def test_a_lock_with_its_waiters_is_collected_when_the_loop_is_gone():
-    lock = clearloop.Lock()
-    gone = weakref.ref(lock)
-
     async def main():
+        lock = clearloop.Lock()
         await lock.acquire()
         for _ in range(3):
             asyncio.create_task(lock.acquire())._log_destroy_pending = False
         await asyncio.sleep(0)
         assert "waiters:3" in repr(lock)
+        return weakref.ref(lock)
 
     loop = clearloop.new_event_loop()
-    loop.run_until_complete(main())
+    gone = loop.run_until_complete(main())
     loop.close()
-    del lock, main, loop
+    del loop
     gc.collect()
     assert gone() is None

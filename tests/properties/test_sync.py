@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import clearloop
 
-# asyncio's own locks and wait_for were mended up to 3.13; before, they are no oracle for what its newest release promises
-mended = pytest.mark.skipif(sys.version_info < (3, 13), reason="asyncio's locks and wait_for of this Python are older ones")
+# asyncio's own locks and wait_for were mended up to 3.13; older ones are no oracle for what the newest release promises
+mended = pytest.mark.skipif(sys.version_info < (3, 13), reason="asyncio's locks of this Python are older ones")
 
 TURNS = 60  # after these, whoever still waits is cancelled
 PROFILE = settings(

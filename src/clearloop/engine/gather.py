@@ -10,14 +10,14 @@ import sys
 from asyncio import events, exceptions, format_helpers
 
 import cython
-
-import clearloop
 from cython.cimports.clearloop.engine.core import Engine
-from cython.cimports.clearloop.engine.future import CANCELLED, PENDING, RAISED, RETURNED, Future
+from cython.cimports.clearloop.engine.future import CANCELLED, PENDING, RETURNED, Future
 from cython.cimports.clearloop.engine.runnable import Runnable
 from cython.cimports.clearloop.engine.scheduler import Scheduler
 from cython.cimports.clearloop.engine.task import Task, new_task
 from cython.cimports.clearloop.system.capi import PyCoro_CheckExact
+
+import clearloop
 
 _CancelledError: object = exceptions.CancelledError
 _running_loop: object = events._get_running_loop

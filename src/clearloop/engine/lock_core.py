@@ -7,7 +7,7 @@ awaits it leaves the lock alone.
 
 import cython
 from cython.cimports.clearloop.engine.future import RETURNED
-from cython.cimports.clearloop.engine.waiters import DONE, Line, Waiter
+from cython.cimports.clearloop.engine.waiters import DONE, Line
 
 
 @cython.cclass

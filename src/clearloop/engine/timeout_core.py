@@ -153,7 +153,8 @@ class Timeout(Runnable):
         try:
             self.task.cancel()
         except Exception as error:
-            self.loop.call_exception_handler({"message": f"Exception in {self!r}", "exception": error, "task": self.task})
+            context = {"message": f"Exception in {self!r}", "exception": error, "task": self.task}
+            self.loop.call_exception_handler(context)
         return 0
 
     def leave(self, error):

@@ -13,7 +13,7 @@ its presence is what keeps others from jumping the queue; a queue lets go of it 
 from asyncio import events, exceptions
 
 import cython
-from cython.cimports.clearloop.engine.future import CANCELLED, PENDING, RAISED, RETURNED, Future
+from cython.cimports.clearloop.engine.future import CANCELLED, PENDING, RETURNED, Future
 from cython.cimports.clearloop.engine.scheduler import Scheduler
 from cython.cimports.cpython.ref import PyObject
 
