@@ -1,37 +1,16 @@
-"""Making connections: from a name to a connected socket to a transport with its protocol."""
+"""Making connections: from a name to a connected socket to a transport with its protocol.
+
+Names are asked of `loop.getaddrinfo` and connections of `loop.sock_connect`, which users may have replaced.
+"""
 
 import asyncio
-import errno
 import itertools
 import os
 import socket
 from asyncio.log import logger
 
-from clearloop.net.dial import Dial
 from clearloop.net.resolver import resolve
 from clearloop.net.transport import make_stream
-
-RETRY_UNIX = 0.001  # seconds; a UNIX listener whose queue is full says so instead of letting the kernel wait
-
-
-async def connect_socket(loop, sock, address):
-    """Connect a non-blocking socket to a resolved address; raises OSError as connect(2) does."""
-    while True:
-        try:
-            sock.connect(address)
-        except BlockingIOError as error:
-            if error.errno != errno.EAGAIN or sock.family != socket.AF_UNIX:
-                break
-            await asyncio.sleep(RETRY_UNIX)
-        except InterruptedError:
-            break
-        else:
-            return
-    dial = Dial(loop, sock.fileno(), address)
-    try:
-        await dial.future
-    finally:
-        dial.stop()
 
 
 async def attach(loop, sock, protocol_factory, ssl, given):
@@ -184,7 +163,7 @@ async def _connect_one(loop, row, local_rows):
         sock.setblocking(False)
         if local_rows is not None:
             _bind_to_one(sock, family, local_rows)
-        await connect_socket(loop, sock, address)
+        await loop.sock_connect(sock, address)
     except BaseException:
         sock.close()
         raise
@@ -294,7 +273,7 @@ async def create_unix_connection(
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
-            await connect_socket(loop, sock, os.fspath(path))
+            await loop.sock_connect(sock, os.fspath(path))
         except BaseException:
             sock.close()
             raise
