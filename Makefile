@@ -38,7 +38,7 @@ lint: $(VENV)/.installed $(VENV)/.group-test $(VENV)/.group-lint  ## ruff, mypy,
 	$(python) tools/check_stubs.py
 
 docs: $(VENV)/.installed $(VENV)/.group-docs  ## build the documentation into site/
-	$(python) -m mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(python) -m mkdocs build --strict --quiet
 
 build: $(made)  ## a source distribution and a wheel in dist/
 	$(pip) install build
