@@ -144,8 +144,9 @@ class Condition(Line):
     def _waiters(self):
         return self.members()
 
-    async def __aenter__(self):
-        await self.acquire()
+    def __aenter__(self):
+        lock = self._lock
+        return lock.__aenter__() if isinstance(lock, LockCore) else _EnteredByAcquire.__aenter__(self)
 
     async def __aexit__(self, kind, error, traceback):
         self.release()

@@ -6,7 +6,8 @@ The state is compiled (engine/queue_core.py); put, get and join are plain `async
 from asyncio import QueueEmpty, QueueFull
 from types import GenericAlias
 
-from clearloop.engine.queue_core import NOTHING, QueueCore, QueueShutDown
+from clearloop.engine.queue_core import QueueCore, QueueShutDown
+from clearloop.engine.waiters import Waiter
 
 __all__ = ["LifoQueue", "PriorityQueue", "Queue", "QueueEmpty", "QueueFull", "QueueShutDown"]
 
@@ -53,8 +54,8 @@ class Queue(QueueCore):
 
         Raises QueueShutDown when the queue was shut down and no item is left.
         """
-        while (item := self._poll()) is NOTHING:
-            await self._join()
+        while type(item := self._poll()) is Waiter:
+            await item
         return item
 
     async def join(self):

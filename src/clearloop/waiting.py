@@ -6,7 +6,7 @@ from asyncio import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledEr
 
 import clearloop
 from clearloop.engine.timeout_core import timeout as _timeout
-from clearloop.engine.wait_core import Gate
+from clearloop.engine.wait_core import gate
 from clearloop.queues import Queue
 
 __all__ = ["ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION", "as_completed", "wait", "wait_for"]
@@ -29,15 +29,12 @@ async def wait(fs, *, timeout=None, return_when=ALL_COMPLETED):
     futures = _futures(fs, loop)
     if not futures:
         raise ValueError("Set of Tasks/Futures is empty.")
-    gate = Gate(loop, futures, timeout, return_when)
+    opening = gate(loop, futures, timeout, return_when)
     try:
-        await gate
+        await opening
     finally:
-        gate.leave()
-    done, pending = set(), set()
-    for future in futures:
-        (done if future.done() else pending).add(future)
-    return done, pending
+        outcome = opening.leave()
+    return outcome
 
 
 def _futures(awaitables, loop):

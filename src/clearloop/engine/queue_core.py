@@ -29,15 +29,6 @@ _deque: object = deque
 _Shut: object = QueueShutDown
 
 
-class _Nothing:
-    def __repr__(self):
-        return "NOTHING"
-
-
-NOTHING = _Nothing()  # what _poll() gives when there is no item
-_NOTHING: object = NOTHING
-
-
 def wake_and_dismiss(line):
     """Wake the first in line that was not cancelled, and let go of it and of the cancelled ones before it."""
     waiter: Waiter = line.head
@@ -207,17 +198,17 @@ class QueueCore(Line):
         return True
 
     def _poll(self):
-        """An item, or NOTHING."""
+        """An item, or the Waiter to await before asking again."""
         if self.custom:
             if not self.empty():
                 return self.get_nowait()
             if self.shut:
                 raise _Shut
-            return _NOTHING
+            return self.join()
         if len(self.items) == 0:
             if self.shut:
                 raise _Shut
-            return _NOTHING
+            return self.join()
         item = self.fetch()
         if self.putters is not None:
             wake_and_dismiss(self.putters)

@@ -14,9 +14,11 @@ from cython.cimports.clearloop.engine.scheduler import Scheduler
 class Gate(Future):
     """Opens when the children have arrived that `return_when` names, or after `timeout` seconds."""
 
-    def __init__(self, loop, children, timeout, return_when):
-        Future.__init__(self, loop=loop)
+    def begin(self, loop, children, timeout, return_when):
+        self.loop = loop
+        self.native = isinstance(loop, Scheduler)
         self.plain = True
+        self.children = children
         self.on_first = return_when == FIRST_COMPLETED
         self.on_error = return_when == FIRST_EXCEPTION
         self.left = len(children)
@@ -25,6 +27,7 @@ class Gate(Future):
             self.alarm = loop.call_later(timeout, self._open)
         for child in children:
             self.watch(child)
+        return 0
 
     def watch(self, child):
         if waits_natively(child, self.loop):
@@ -64,15 +67,31 @@ class Gate(Future):
             alarm.cancel()
 
     def leave(self):
-        """The wait is over: take out what still waits in the children."""
+        """The wait is over: take out what still waits in the children, and tell the done from the pending."""
         self.disarm()
         arrivals = self.arrivals
         self.arrivals = []
         for entry in arrivals:
             if isinstance(entry, Arrival):
-                cython.cast(Arrival, entry).child.discard_waiter(entry)
+                if cython.cast(Arrival, entry).child.state == PENDING:
+                    cython.cast(Arrival, entry).child.discard_waiter(entry)
             else:
                 entry.remove_done_callback(self._arrived)
+        done: set = set()
+        pending: set = set()
+        for child in self.children:
+            if child.done():
+                done.add(child)
+            else:
+                pending.add(child)
+        return done, pending
+
+
+def gate(loop, children, timeout, return_when):
+    """A gate that waits in every one of `children`, a list of different futures."""
+    opening: Gate = Gate.__new__(Gate)
+    opening.begin(loop, children, timeout, return_when)
+    return opening
 
 
 @cython.cfunc

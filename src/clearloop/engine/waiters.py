@@ -15,6 +15,7 @@ from asyncio import events, exceptions
 import cython
 from cython.cimports.clearloop.engine.future import CANCELLED, PENDING, RETURNED, Future
 from cython.cimports.clearloop.engine.scheduler import Scheduler
+from cython.cimports.clearloop.system.capi import PyThread_get_thread_ident
 from cython.cimports.cpython.ref import PyObject
 
 _CancelledError: object = exceptions.CancelledError
@@ -87,6 +88,8 @@ class Line:
 
     def bind(self):
         """The running loop, which is the line's loop from now on."""
+        if self.native and cython.cast(Scheduler, self.bound).thread_id == PyThread_get_thread_ident():
+            return self.bound  # it runs in this thread, so no other does
         loop = _running_loop()
         if loop is None:
             raise RuntimeError("no running event loop")
