@@ -1,6 +1,6 @@
 """Types of engine/queue_core.py."""
 
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 _T = TypeVar("_T")
 
@@ -18,4 +18,3 @@ class QueueCore(Generic[_T]):
     def task_done(self) -> None: ...
     def shutdown(self, immediate: bool = False) -> None: ...
 
-NOTHING: Any
