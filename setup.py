@@ -1,7 +1,7 @@
 """Builds the compiled rooms.
 
-What runs once per callback or per packet is compiled (COMPILED below: `.py` in Cython's pure-Python grammar, each
-with its `.pxd`); everything else stays plain Python.  A build that cannot compile fails loudly: a loop that silently
+What runs once per callback or per packet is compiled (`.py` in Cython's pure-Python grammar, each with its
+`.pxd`); everything else stays plain Python.  A build that cannot compile fails loudly: a loop that silently
 ran interpreted would be a bug nobody sees.
 """
 
@@ -25,11 +25,7 @@ def compiled_modules() -> list[str]:
     CLEARLOOP_ONLY, a glob such as `clearloop.engine.*`, compiles only some: for working on one room.
     """
     only = os.environ.get("CLEARLOOP_ONLY", "*")
-    return sorted(
-        name
-        for name in _all_compiled_modules()
-        if fnmatch.fnmatch(name, only)
-    )
+    return sorted(name for name in _all_compiled_modules() if fnmatch.fnmatch(name, only))
 
 
 def _all_compiled_modules() -> list[str]:
@@ -54,7 +50,12 @@ DIRECTIVES = {
 
 
 class BuildExt(build_ext):
-    """build_ext that says what is missing instead of showing a compiler's traceback."""
+    """build_ext that says what is missing instead of showing a compiler's traceback, and uses all CPUs."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        if self.parallel is None:
+            self.parallel = os.cpu_count()
 
     def run(self) -> None:
         if not sys.platform.startswith("linux"):
@@ -98,6 +99,7 @@ def extensions() -> list[Extension]:
     )
 
 
-BUILDING = any(word in sys.argv for word in ("build", "build_ext", "bdist_wheel", "editable_wheel", "install", "develop"))
+COMMANDS = {"build", "build_ext", "bdist_wheel", "editable_wheel", "install", "develop"}
+BUILDING = not COMMANDS.isdisjoint(sys.argv)
 
 setup(ext_modules=extensions() if BUILDING else [], cmdclass={"build_ext": BuildExt})
