@@ -141,9 +141,7 @@ def test_a_cancelled_connection_leaves_nothing_behind(delay):
             loop.getaddrinfo = answers(("127.0.0.1", slow), ("127.0.0.1", slow))
             before = open_descriptors()
             for turns in (0, 1, 2, 3, 20):
-                task = asyncio.ensure_future(
-                    loop.create_connection(Recorder, "a.name", 1, happy_eyeballs_delay=delay)
-                )
+                task = asyncio.ensure_future(loop.create_connection(Recorder, "a.name", 1, happy_eyeballs_delay=delay))
                 for _ in range(turns):
                     await asyncio.sleep(0.001)
                 task.cancel()
@@ -184,9 +182,7 @@ def test_local_addresses():
     async def main():
         loop = asyncio.get_running_loop()
         with listening() as port:
-            transport, protocol = await loop.create_connection(
-                Recorder, "127.0.0.1", port, local_addr=("127.0.0.1", 0)
-            )
+            transport, protocol = await loop.create_connection(Recorder, "127.0.0.1", port, local_addr=("127.0.0.1", 0))
             assert transport.get_extra_info("sockname")[0] == "127.0.0.1"
             with pytest.raises(OSError, match="error while attempting to bind on address"):
                 await loop.create_connection(Recorder, "127.0.0.1", port, local_addr=("192.0.2.1", 0))

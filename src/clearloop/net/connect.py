@@ -197,16 +197,17 @@ async def _race(loop, rows, local_rows, delay, failures):
     The first that connects wins, and the others are given up.
     """
     won = None
+    over = False
     running = set()
     waiting = list(rows)
 
     async def attempt(row):
         nonlocal won
         sock = await _connect_one(loop, row, local_rows)
-        if won is None:
-            won = sock
-        else:
+        if over or won is not None:
             sock.close()
+        else:
+            won = sock
 
     try:
         while won is None and (waiting or running):
@@ -216,7 +217,7 @@ async def _race(loop, rows, local_rows, delay, failures):
                 running.add(newest)
             began = loop.time()
             while won is None and running and (newest is None or not newest.done()):
-                left = None if not waiting else max(0, began + delay - loop.time())
+                left = max(0, began + delay - loop.time()) if waiting else None
                 done, running = await asyncio.wait(running, timeout=left, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     error = task.exception()
@@ -232,15 +233,17 @@ async def _race(loop, rows, local_rows, delay, failures):
             won.close()
         raise
     finally:
+        over = True
         for task in running:
             task.cancel()
         if running:
             await asyncio.wait(running)
+        for task in running:
+            if not task.cancelled():
+                task.exception()  # fetched: nobody needs to hear of those who came late
 
 
-async def connect_accepted_socket(
-    loop, protocol_factory, sock, *, ssl, ssl_handshake_timeout, ssl_shutdown_timeout
-):
+async def connect_accepted_socket(loop, protocol_factory, sock, *, ssl, ssl_handshake_timeout, ssl_shutdown_timeout):
     """See EventLoop.connect_accepted_socket."""
     check_stream_socket(sock)
     check_tls_options(ssl, ssl_handshake_timeout=ssl_handshake_timeout, ssl_shutdown_timeout=ssl_shutdown_timeout)

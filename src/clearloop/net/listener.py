@@ -88,10 +88,10 @@ class Listener(Source):
         address: sockaddr_storage
         size: socklen_t
         fd: cython.int
-        taken: cython.int
+        _taken: cython.int
         self.revents = 0
         self.queued = False
-        for taken in range(self.batch):
+        for _taken in range(self.batch):
             if not self.accepting or not self.watched:
                 break
             size = cython.sizeof(sockaddr_storage)

@@ -5,10 +5,12 @@ A request costs one recv and one send, and this file has nothing in between but 
 - Reading goes into one buffer that all transports share, and what came is copied into a `bytes` of its exact size.
   A fresh large `bytes` per read would cost the allocator a mapping each time.  A read that comes back short has proved
   the socket empty, so nothing is read until "would block".
-- What is written is kept until the running step ends, and then leaves in one system call.  Past the high-water mark it
-  leaves at once.  When the kernel takes less than all, the rest waits for WRITABLE, behind which everything else queues.
+- What is written is kept until the running step ends, and then leaves in one system call.  Past the high-water mark
+  it leaves at once.  When the kernel takes less than all, the rest waits for WRITABLE, and what follows behind it.
 - The descriptor is registered once.  `pause_reading` leaves it registered until an event really comes in: protocols
   that pause and resume around each request would pay two `epoll_ctl` each.
+- The protocol's methods are looked up for each call, as asyncio does, so replacing one on an instance works at any
+  time.  Bound methods kept from the start would save 30 ns of the 180 that a request costs here, of 6 000 in all.
 
 Invariants: `size` counts the unsent bytes in `chunk` and `more`.  While WRITABLE is watched only `write_ready` sends.
 `protocol_paused` implies that WRITABLE is watched.  After LOST nothing is sent, and after CLOSED no callback runs.
@@ -215,7 +217,7 @@ class StreamTransport(Source):
     def __del__(self):
         if self.fd < 0 or self.loop is None:
             return
-        warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
+        warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=1)
         self.phase = CLOSED
         self.release()
 
@@ -313,9 +315,7 @@ class StreamTransport(Source):
             arguments[0] = cython.cast(cython.pointer(PyObject), protocol)
             arguments[1] = cython.cast(cython.pointer(PyObject), data)
             PyContext_Enter(self.context)
-            result = call_method_raw(
-                cython.cast(cython.pointer(PyObject), _data_received), arguments, 2, cython.NULL
-            )
+            result = call_method_raw(cython.cast(cython.pointer(PyObject), _data_received), arguments, 2, cython.NULL)
             PyContext_Exit(self.context)
             if result == cython.NULL:
                 return self.protocol_raised("data_received")
@@ -367,9 +367,7 @@ class StreamTransport(Source):
                 break
             received: object = count
             arguments[1] = cython.cast(cython.pointer(PyObject), received)
-            result = call_method_raw(
-                cython.cast(cython.pointer(PyObject), _buffer_updated), arguments, 2, cython.NULL
-            )
+            result = call_method_raw(cython.cast(cython.pointer(PyObject), _buffer_updated), arguments, 2, cython.NULL)
             PyContext_Exit(self.context)
             if result == cython.NULL:
                 return self.protocol_raised("buffer_updated")
@@ -511,7 +509,7 @@ class StreamTransport(Source):
         return 0
 
     def push(self):
-        """More is queued than the high-water mark allows: out with it, and if the kernel refuses, pause the protocol."""
+        """More is queued than the high-water mark allows: out with it; if the kernel refuses, pause the protocol."""
         if not self.watched & WRITABLE:
             self.send_queue()
             if self.size:
