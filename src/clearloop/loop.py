@@ -44,6 +44,18 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
             f"<{type(self).__name__} running={self.is_running()} closed={self.is_closed()} debug={self.get_debug()}>"
         )
 
+    def __setattr__(self, name, value):
+        # Programs replace methods on an instance, and are obeyed. What the engine calls on its hot paths it calls
+        # directly: it has to be told.
+        if name == "call_soon":
+            self.call_soon_replaced = True
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name):
+        super().__delattr__(name)
+        if name == "call_soon":
+            self.call_soon_replaced = False
+
     # ---- running and stopping --------------------------------------------------------------------------------------
 
     def run_forever(self):

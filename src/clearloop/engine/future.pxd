@@ -28,10 +28,13 @@ cdef class Future(Runnable):
     cdef object value
     cdef object error_detail
     cdef object waiter
-    cdef list more_waiters
-    cdef object source_traceback
     cdef PyObject* attributes         # the instance's __dict__, made when somebody sets an attribute
     cdef object __weakref__
+    # of a Task alone; here, since these bytes would otherwise be padding
+    cdef unsigned char must_cancel
+    cdef unsigned char log_destroy_pending
+    cdef unsigned char by_iterator    # fut_waiter was yielded by its own iterator, which raises what it holds
+    cdef int note_origin(self, object frames) except -1
     cdef int settle(self, State state, object value) except -1
     cdef int wake(self) except -1
     cdef int wake_one(self, object waiter) except -1
@@ -39,6 +42,7 @@ cdef class Future(Runnable):
     cdef int discard_waiter(self, object waiter) except -1
     cdef object outcome(self)
     cdef object make_cancelled_error(self)
+    cdef object cancel_message(self)
     cdef int fail(self, object error) except -1
     cdef int check_initialized(self) except -1
     cdef int cancel_now(self, object message) except -1

@@ -6,7 +6,7 @@
     RETURNED   the result         None                         nobody any more
     RAISED     the exception      its traceback                nobody any more
 
-Who waits stands in `waiter`, the second and all later ones in `more_waiters`, so that the usual single waiter costs no
+Who waits stands in `waiter`, in a list once there are several, so that the usual single waiter costs no
 list.  A waiter is either a Runnable of the same loop (a native Task, a gather), which goes straight to the ready queue
 when the future is done, with no handle and no bound method in between; or a (callback, context) pair, which is
 scheduled as asyncio would.  Both keep one order.
@@ -68,10 +68,16 @@ class Future(Runnable):
         self.plain = type(self) is Future
         self.state = PENDING
         # nothing of a life before, if it is initialised a second time
-        self.value = self.error_detail = self.waiter = self.more_waiters = self.source_traceback = None
+        self.value = self.error_detail = self.waiter = None
         self.log_traceback = False
         if loop.get_debug():
-            self.source_traceback = format_helpers.extract_stack(sys._getframe(0))
+            self.note_origin(format_helpers.extract_stack(sys._getframe(0)))
+
+    def note_origin(self, frames):
+        """Debug mode: where the future was made.  Kept among the attributes, so that it costs nothing otherwise."""
+        attributes: dict = PyObject_GenericGetDict(self, cython.NULL)
+        attributes["_source_traceback"] = frames
+        return 0
 
     @property
     def __class__(self):
@@ -95,8 +101,8 @@ class Future(Runnable):
             "exception": self.value,
             "future": self,
         }
-        if self.source_traceback:
-            context["source_traceback"] = self.source_traceback
+        if self._source_traceback:
+            context["source_traceback"] = self._source_traceback
         self.loop.call_exception_handler(context)
 
     # ---- asking ----------------------------------------------------------------------------------------------------
@@ -153,7 +159,12 @@ class Future(Runnable):
             error = self.error_detail
             self.error_detail = None  # used once, so that tracebacks do not pile up on it
             return error
-        return _CancelledError() if self.value is None else _CancelledError(self.value)
+        message = self.cancel_message()
+        return _CancelledError() if message is None else _CancelledError(message)
+
+    def cancel_message(self):
+        """The message of the last cancel(), whatever came of it."""
+        return self.value if self.state <= CANCELLED else None
 
     # ---- waiting ---------------------------------------------------------------------------------------------------
 
@@ -169,6 +180,7 @@ class Future(Runnable):
 
     def remove_done_callback(self, fn):
         """Remove every callback that equals `fn`; return how many there were."""
+        self.check_initialized()
         kept: list = []
         removed: cython.Py_ssize_t = 0
         for waiter in self.waiters():
@@ -177,33 +189,30 @@ class Future(Runnable):
             else:
                 kept.append(waiter)
         if removed:
-            self.waiter = kept[0] if kept else None
-            self.more_waiters = kept[1:] if len(kept) > 1 else None
+            self.waiter = kept if kept else None
         return removed
 
     def waiters(self):
         if self.waiter is None:
             return []
-        return [self.waiter] if self.more_waiters is None else [self.waiter, *self.more_waiters]
+        return list(self.waiter) if type(self.waiter) is list else [self.waiter]
 
     def add_waiter(self, waiter):
         if self.waiter is None:
             self.waiter = waiter
-        elif self.more_waiters is None:
-            self.more_waiters = [waiter]
+        elif type(self.waiter) is list:
+            cython.cast(list, self.waiter).append(waiter)
         else:
-            self.more_waiters.append(waiter)
+            self.waiter = [self.waiter, waiter]
         return 0
 
     def discard_waiter(self, waiter):
         """Take out a native waiter that does not want to be woken any more."""
         if self.waiter is waiter:
-            if self.more_waiters:
-                self.waiter = self.more_waiters.pop(0)
-            else:
-                self.waiter = None
-        elif self.more_waiters is not None and waiter in self.more_waiters:
-            self.more_waiters.remove(waiter)
+            self.waiter = None
+        elif type(self.waiter) is list:
+            # by identity: what equality does is up to the callbacks
+            self.waiter = [other for other in cython.cast(list, self.waiter) if other is not waiter] or None
         return 0
 
     def __await__(self):
@@ -269,7 +278,7 @@ class Future(Runnable):
 
     def check_initialized(self):
         if self.loop is None:
-            raise RuntimeError(f"{type(self).__name__} object is not initialized: its __init__ was not called")
+            raise RuntimeError("Future object is not initialized.")
         return 0
 
     def settle(self, state, value):
@@ -281,18 +290,17 @@ class Future(Runnable):
 
     def wake(self):
         waiter = self.waiter
-        more: list = self.more_waiters
         self.waiter = None
-        self.more_waiters = None
         if self.native:
             if cython.cast(Scheduler, self.loop).closed:
                 cython.cast(Scheduler, self.loop).check_closed()
             if cython.cast(Scheduler, self.loop).debug:
                 cython.cast(Scheduler, self.loop).check_thread()
-        self.wake_one(waiter)
-        if more is not None:
-            for waiter in more:
-                self.wake_one(waiter)
+        if type(waiter) is list:
+            for one in cython.cast(list, waiter):
+                self.wake_one(one)
+        else:
+            self.wake_one(waiter)
         return 0
 
     def wake_one(self, waiter):
@@ -301,7 +309,7 @@ class Future(Runnable):
             ring_push(cython.address(cython.cast(Scheduler, self.loop).ready), waiter)
             return 0
         pair: tuple = cython.cast(tuple, waiter)
-        if self.native:
+        if self.native and not cython.cast(Scheduler, self.loop).call_soon_replaced:
             ring_push(
                 cython.address(cython.cast(Scheduler, self.loop).ready),
                 new_handle(self.loop, pair[0], (self,), pair[1]),
@@ -358,11 +366,11 @@ class Future(Runnable):
 
     @property
     def _cancel_message(self):
-        return self.value if self.state == CANCELLED else None
+        return self.cancel_message()
 
     @_cancel_message.setter
     def _cancel_message(self, message):
-        if self.state == CANCELLED:
+        if self.state <= CANCELLED:
             self.value = message
 
     @property
@@ -371,7 +379,8 @@ class Future(Runnable):
 
     @property
     def _source_traceback(self):
-        return self.source_traceback
+        attributes: cython.pointer(PyObject) = self.attributes
+        return None if attributes == cython.NULL else cython.cast(dict, attributes).get("_source_traceback")
 
     @property
     def _log_traceback(self):
@@ -471,7 +480,7 @@ def new_future(loop):
     future.native = True
     future.plain = True
     if loop.debug:
-        future.source_traceback = format_helpers.extract_stack(sys._getframe(0))
+        future.note_origin(format_helpers.extract_stack(sys._getframe(0)))
     return future
 
 

@@ -178,6 +178,20 @@ def makes_own_tasks(loop: object) -> cython.bint:
     return type(loop).create_task is _create_task and "create_task" not in getattr(loop, "__dict__", ())
 
 
+def futures_for(awaitables, loop):
+    """A future for each different awaitable, in the order given; coroutines become tasks."""
+    own: cython.bint = makes_own_tasks(loop)
+    found: list = []
+    for awaitable in dict.fromkeys(awaitables):
+        if own and PyCoro_CheckExact(awaitable):
+            found.append(new_task(cython.cast(Scheduler, loop), awaitable, None, None, False))
+        elif isinstance(awaitable, Future) or _isfuture(awaitable):
+            found.append(awaitable)
+        else:
+            found.append(future_for(awaitable, loop))
+    return found
+
+
 def gather(*coros_or_futures, return_exceptions=False):
     """Run awaitables concurrently and return a future of the list of their results, in the order given.
 
@@ -208,7 +222,7 @@ def gather(*coros_or_futures, return_exceptions=False):
         raise
     outer.native = isinstance(outer.loop, Scheduler)
     if outer.loop.get_debug():
-        outer.source_traceback = format_helpers.extract_stack(sys._getframe(0))
+        outer.note_origin(format_helpers.extract_stack(sys._getframe(0)))
     if done is not None:
         for child in done:
             outer.child_done(child)

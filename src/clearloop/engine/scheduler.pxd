@@ -16,6 +16,7 @@ cdef class Scheduler:
     cdef bint closed
     cdef bint stopping
     cdef bint debug
+    cdef public bint call_soon_replaced  # on this very instance: tasks and futures then go by it
     cdef bint own_clock          # time() is ours; a subclass may bring a clock of its own
     cdef unsigned long thread_id # of the thread that runs the loop, or 0
     cdef int64_t slow_ns         # debug mode reports callbacks that take longer

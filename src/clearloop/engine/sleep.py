@@ -55,7 +55,6 @@ class SleepFuture(Future):
 
     def forget(self):
         self.waiter = None
-        self.more_waiters = None
         return 0
 
     def cancel(self, msg=None):

@@ -13,14 +13,12 @@ cdef class Task(Future):
     cdef object throwing        # an error to throw into the coroutine in the next step
     cdef uint64_t serial
     cdef int cancel_requests
-    cdef bint must_cancel
-    cdef bint log_destroy_pending
-    cdef bint linked
-    cdef bint by_iterator       # fut_waiter was yielded by its own iterator, which raises what it holds
-    cdef bint entered           # the step runs inside a handle that has entered the context
+    cdef unsigned char linked
+    cdef unsigned char entered           # the step runs inside a handle that has entered the context
     cdef PyObject* next_task    # borrowed; the list's references are owned by being linked
     cdef PyObject* previous_task
     cdef int step(self) except -1
+    cdef int stepped_when_done(self) except -1
     cdef int send(self, object error) except -1
     cdef int take_yielded(self, object yielded) except -1
     cdef int wait_for(self, Future future) except -1

@@ -7,6 +7,8 @@
     woken, not yet run          the future   yes                  never: the future was done first
     done                        None         no                   False
 
+When the task is done, `throwing` keeps the message of a cancellation that it did not obey.
+
 A task is in the ready queue at most once.  When the coroutine yields a native pending future, the task stores itself
 there as the waiter; the future puts it back into the ready queue, and `step` goes on.  A future of another kind gets
 `_wakeup` as an ordinary done-callback.
@@ -95,7 +97,9 @@ class Task(Future):
                 self.loop.call_soon(self._step, context=self.context)
             return 0
         link_task(self.loop, self)
-        if eager and cython.cast(Scheduler, self.loop).thread_id != 0:
+        if cython.cast(Scheduler, self.loop).call_soon_replaced:
+            self.loop.call_soon(self._step, context=self.context)
+        elif eager and cython.cast(Scheduler, self.loop).thread_id != 0:
             self.start_eagerly()
         else:
             if cython.cast(Scheduler, self.loop).closed:
@@ -114,8 +118,8 @@ class Task(Future):
     def __del__(self):
         if self.state == PENDING and self.log_destroy_pending and self.coro is not None:
             context = {"task": self, "message": "Task was destroyed but it is pending!"}
-            if self.source_traceback:
-                context["source_traceback"] = self.source_traceback
+            if self._source_traceback:
+                context["source_traceback"] = self._source_traceback
             self.loop.call_exception_handler(context)
         if self.log_traceback:
             self.report_unfetched()
@@ -128,11 +132,17 @@ class Task(Future):
         if not self.native:
             return self.step_foreign()
         if self.state != PENDING:
-            return 0  # destroyed in between: a closing loop, a second driver
+            return self.stepped_when_done()
         loop = cython.cast(Scheduler, self.loop)
         set_current(loop, self)
         loop.current_set = True
         return self.step()
+
+    def stepped_when_done(self):
+        """Somebody has settled the task from outside: its coroutine cannot go on, and says so."""
+        error = exceptions.InvalidStateError(f"__step(): already done: {self!r}")
+        self.loop.call_exception_handler({"message": "A task was settled while it ran", "exception": error, "task": self})
+        return 0
 
     def step(self):
         """Let the coroutine run to its next await, inside the task's context."""
@@ -284,6 +294,8 @@ class Task(Future):
             self.must_cancel = False
             self.settle(CANCELLED, self.value)
         else:
+            if self.value is not None:
+                self.throwing = self.value
             self.settle(RETURNED, value)
         return self.settled()
 
@@ -295,6 +307,8 @@ class Task(Future):
             self.settled()
             return 0
         self.must_cancel = False
+        if self.value is not None:
+            self.throwing = self.value
         self.fail(error)
         self.settled()
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
@@ -380,6 +394,10 @@ class Task(Future):
         self.value = msg
         return True
 
+    def cancel_message(self):
+        # of a task that ended in spite of it, asyncio's gather() still asks for it
+        return self.value if self.state <= CANCELLED else self.throwing
+
     def cancelling(self):
         """Return the number of pending cancellation requests."""
         return self.cancel_requests
@@ -459,6 +477,10 @@ class Task(Future):
     def _log_destroy_pending(self, value):
         self.log_destroy_pending = bool(value)
 
+    @_log_destroy_pending.deleter
+    def _log_destroy_pending(self):
+        raise AttributeError("_log_destroy_pending cannot be deleted")
+
 
 def base_futures_loop(future):
     get_loop = getattr(future, "get_loop", None)
@@ -478,7 +500,7 @@ def new_task(loop, coro, name, context, eager):
     task.native = True
     task.plain = True
     if loop.debug:
-        task.source_traceback = format_helpers.extract_stack(sys._getframe(0))
+        task.note_origin(format_helpers.extract_stack(sys._getframe(0)))
     task.begin(coro, name, context, eager)
     return task
 

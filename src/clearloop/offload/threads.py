@@ -6,6 +6,7 @@ between, no handle, no chain of callbacks.  The pool grows by a thread for each 
 limit, as ThreadPoolExecutor does; more jobs wait in the queue, in order.
 """
 
+import asyncio
 import concurrent.futures
 import os
 import queue
@@ -32,7 +33,7 @@ class Job(Runnable):
         try:
             self.outcome = self.func(*self.args)
         except BaseException as error:
-            self.outcome = error
+            self.outcome = translate(error)
             self.raised = True
         self.func = None
         self.args = None
@@ -54,6 +55,15 @@ class Job(Runnable):
         else:
             self.future.settle(RETURNED, outcome)
         return 0
+
+
+def translate(error):
+    """A function that waited for a concurrent future may raise that module's errors; here asyncio's are awaited."""
+    if type(error) is concurrent.futures.CancelledError:
+        return asyncio.CancelledError(*error.args).with_traceback(error.__traceback__)
+    if type(error) is concurrent.futures.InvalidStateError:
+        return asyncio.InvalidStateError(*error.args).with_traceback(error.__traceback__)
+    return error
 
 
 class _ConcurrentJob:
