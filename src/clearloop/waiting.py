@@ -5,6 +5,7 @@ import inspect
 from asyncio import ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, CancelledError
 
 import clearloop
+from clearloop.engine.gather import futures_for
 from clearloop.engine.timeout_core import timeout as _timeout
 from clearloop.engine.wait_core import gate
 from clearloop.queues import Queue
@@ -26,7 +27,7 @@ async def wait(fs, *, timeout=None, return_when=ALL_COMPLETED):
     if return_when not in (FIRST_COMPLETED, FIRST_EXCEPTION, ALL_COMPLETED):
         raise ValueError(f"Invalid return_when value: {return_when}")
     loop = asyncio.get_running_loop()
-    futures = _futures(fs, loop)
+    futures = futures_for(fs, loop)
     if not futures:
         raise ValueError("Set of Tasks/Futures is empty.")
     opening = gate(loop, futures, timeout, return_when)
@@ -35,14 +36,6 @@ async def wait(fs, *, timeout=None, return_when=ALL_COMPLETED):
     finally:
         outcome = opening.leave()
     return outcome
-
-
-def _futures(awaitables, loop):
-    """A future for each different awaitable, in the order given."""
-    return [
-        awaitable if asyncio.isfuture(awaitable) else asyncio.ensure_future(awaitable, loop=loop)
-        for awaitable in dict.fromkeys(awaitables)
-    ]
 
 
 async def wait_for(fut, timeout):
@@ -93,7 +86,10 @@ class _AsCompleted:
         loop = clearloop.get_event_loop()
         self._done = Queue()
         self._alarm = None
-        self._todo = dict.fromkeys(_futures(awaitables, loop))
+        self._todo = dict.fromkeys(futures_for(awaitables, loop))
+        for future in self._todo:
+            if future.get_loop() is not loop:
+                raise ValueError("The future belongs to a different loop than the one that runs as_completed")
         self._left = len(self._todo)
         for future in self._todo:
             future.add_done_callback(self._future_done)
@@ -125,7 +121,10 @@ class _AsCompleted:
         return future
 
     async def _next_result(self):
-        return (await self._next_future()).result()
+        future = await self._done.get()
+        if future is None:
+            raise TimeoutError
+        return future.result()
 
     def _future_done(self, future):
         if self._todo:  # else the time was up first

@@ -220,6 +220,17 @@ def test_as_completed_ends_when_time_is_up(run):
     run(main())
 
 
+def test_as_completed_refuses_a_future_of_another_loop(run):
+    other = clearloop.new_event_loop()
+
+    async def main():
+        with pytest.raises(ValueError, match="different loop"):
+            clearloop.as_completed([other.create_future()])
+
+    run(main())
+    other.close()
+
+
 def test_as_completed_refuses_a_single_awaitable(run):
     async def main():
         with pytest.raises(TypeError):
