@@ -42,7 +42,7 @@ cdef class Future(Runnable):
     cdef int discard_waiter(self, object waiter) except -1
     cdef object outcome(self)
     cdef object make_cancelled_error(self)
-    cdef object cancel_message(self)
+    cdef object last_message(self)
     cdef int fail(self, object error) except -1
     cdef int check_initialized(self) except -1
     cdef int cancel_now(self, object message) except -1

@@ -159,10 +159,10 @@ class Future(Runnable):
             error = self.error_detail
             self.error_detail = None  # used once, so that tracebacks do not pile up on it
             return error
-        message = self.cancel_message()
+        message = self.last_message()
         return _CancelledError() if message is None else _CancelledError(message)
 
-    def cancel_message(self):
+    def last_message(self):
         """The message of the last cancel(), whatever came of it."""
         return self.value if self.state <= CANCELLED else None
 
@@ -366,7 +366,7 @@ class Future(Runnable):
 
     @property
     def _cancel_message(self):
-        return self.cancel_message()
+        return self.last_message()
 
     @_cancel_message.setter
     def _cancel_message(self, message):

@@ -394,7 +394,7 @@ class Task(Future):
         self.value = msg
         return True
 
-    def cancel_message(self):
+    def last_message(self):
         # of a task that ended in spite of it, asyncio's gather() still asks for it
         return self.value if self.state <= CANCELLED else self.throwing
 
