@@ -18,7 +18,8 @@ from test.test_asyncio import utils as test_utils
 from . import exclusions, target
 from .derive import DropIn, derive, method_names
 
-# Classes that also run with the target's public names for asyncio's.
+# Classes that also run with the target's public names for asyncio's.  Not test_runners: it hands its loops in through a
+# policy, and clearloop's run and Runner ask none.
 WITH_NAMES = {
     "test_futures2", "test_locks", "test_queues", "test_server", "test_streams", "test_taskgroups",
     "test_threads", "test_timeouts", "test_waitfor",
@@ -26,7 +27,6 @@ WITH_NAMES = {
 WITH_NAMES_CLASSES = {
     "test_tasks.FutureGatherTests", "test_tasks.CoroutineGatherTests", "test_tasks.RunCoroutineThreadsafeTests",
     "test_tasks.SleepTests", "test_pep492.LockTests",
-    "test_runners.RunnerTests",  # not RunTests: it hands its loops in through a policy, and clearloop.run asks none
 }  # fmt: skip
 
 # Classes that make no loop: they hold registries and names of asyncio's that the target shares.
