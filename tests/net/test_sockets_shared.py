@@ -73,7 +73,7 @@ async def test_who_waits_for_a_closed_socket_is_told_when_its_number_is_taken(lo
             taker, giver = (fresh, peer) if fresh.fileno() == number else (peer, fresh)
             assert taker.fileno() == number
             await exchange(loop, taker, giver)
-            with pytest.raises(OSError, match="closed"):
+            with pytest.raises(OSError, match="Bad file descriptor"):
                 await waiting
 
 
@@ -124,6 +124,36 @@ async def test_two_objects_for_one_descriptor(loop):
         twin.detach()
         one.close()
         other.close()
+
+
+@on_loop
+async def test_the_other_of_two_objects_goes_on_when_one_is_gone(loop):
+    """Both waits stand in the watcher of the object that goes."""
+    one, other = tcp_pair()
+    twin = socket.socket(fileno=one.fileno())
+    with twin, other:
+        first = loop.create_task(loop.sock_recv(one, 10))
+        await turns()
+        reading = loop.create_task(loop.sock_recv(twin, 10))
+        reading_into = loop.create_task(loop.sock_recv_into(twin, bytearray(10)))
+        filled = fill(twin)
+        sending = loop.create_task(loop.sock_sendall(twin, b"end"))
+        await turns()
+        first.cancel()
+        one.detach()
+        del one, first
+        await turns()
+        gc.collect()
+        await turns()
+        other.send(b"0123456789")
+        assert await reading == b"0123456789"
+        other.send(b"more")
+        assert await reading_into == 4
+        got = b""
+        while len(got) < filled + 3:
+            got += await loop.sock_recv(other, 1 << 20)
+        await sending
+        assert got.endswith(b".end")
 
 
 @on_loop

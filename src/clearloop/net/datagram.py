@@ -6,9 +6,12 @@ It becomes a method of EventLoop, so `self` is the loop.
 import os
 import socket
 import stat
+import sys
 from asyncio.log import logger
 
 from clearloop.net.resolver import resolve
+
+_EXPECTED = "A datagram socket" if sys.version_info >= (3, 12) else "A UDP Socket"  # as this Python's asyncio says it
 
 
 async def create_datagram_endpoint(
@@ -81,7 +84,7 @@ async def create_datagram_endpoint(
 
 def _check_given(sock, **options):
     if sock.type == socket.SOCK_STREAM:
-        raise ValueError(f"A datagram socket was expected, got {sock!r}")
+        raise ValueError(f"{_EXPECTED} was expected, got {sock!r}")
     if any(options.values()):
         given = ", ".join(f"{name}={value}" for name, value in options.items() if value)
         raise ValueError(f"socket modifier keyword arguments can not be used when sock is specified. ({given})")

@@ -3,7 +3,6 @@ from libc.stdint cimport uint32_t
 from clearloop.engine.runnable cimport Source
 from clearloop.engine.scheduler cimport Scheduler
 from clearloop.net.peers cimport Peers
-from clearloop.system.sockets cimport mmsghdr
 
 
 cdef enum Phase:
@@ -25,7 +24,6 @@ cdef class DatagramTransport(Source):
     cdef object sock
     cdef object remote        # the only address that sendto accepts, or None
     cdef object protocol
-    cdef object received      # protocol.datagram_received
     cdef object context
     cdef dict extra
     cdef object queue         # a deque of (bytes, address)

@@ -10,7 +10,7 @@ Errors of the network (a peer that refuses, an address that cannot be reached) g
 
 import asyncio
 import collections
-import socket
+import sys
 import warnings
 from asyncio import trsock
 from asyncio.log import logger
@@ -26,8 +26,8 @@ from cython.cimports.clearloop.system.capi import (
     PyContext_Enter,
     PyContext_Exit,
     propagate,
-    vectorcall_raw,
 )
+from cython.cimports.clearloop.system.methods import call_method_raw
 from cython.cimports.clearloop.system.poller import FAULT, HANGUP, READABLE, WRITABLE
 from cython.cimports.clearloop.system.sockets import (
     AF_UNIX,
@@ -53,6 +53,7 @@ class _Kind(asyncio.DatagramTransport, asyncio.Transport):
 
 
 _KIND = cython.declare(object, _Kind)
+_datagram_received = cython.declare(object, sys.intern("datagram_received"))
 _HIGH = cython.declare(cython.Py_ssize_t, 65_536)
 _OVERHEAD = cython.declare(cython.Py_ssize_t, 8)  # what a queued datagram counts beside its bytes: empty ones add up too
 _COMPLAIN_AFTER = cython.declare(cython.Py_ssize_t, 5)
@@ -132,7 +133,6 @@ class DatagramTransport(Source):
     def set_protocol(self, protocol):
         """Make `protocol` the one that is called from now on."""
         self.protocol = protocol
-        self.received = protocol.datagram_received
 
     def get_write_buffer_size(self):
         """Return the size of the queue in bytes, eight for each datagram included."""
@@ -234,12 +234,15 @@ class DatagramTransport(Source):
 
     def deliver(self, data, address):
         result: cython.pointer(PyObject)
-        arguments: cython.pointer(PyObject)[2]
-        received: object = self.received
-        arguments[0] = cython.cast(cython.pointer(PyObject), data)
-        arguments[1] = cython.cast(cython.pointer(PyObject), address)
+        arguments: cython.pointer(PyObject)[3]
+        protocol: object = self.protocol
+        arguments[0] = cython.cast(cython.pointer(PyObject), protocol)
+        arguments[1] = cython.cast(cython.pointer(PyObject), data)
+        arguments[2] = cython.cast(cython.pointer(PyObject), address)
         PyContext_Enter(self.context)
-        result = vectorcall_raw(cython.cast(cython.pointer(PyObject), received), arguments, 2, cython.NULL)
+        result = call_method_raw(
+            cython.cast(cython.pointer(PyObject), _datagram_received), arguments, 3, cython.NULL
+        )
         PyContext_Exit(self.context)
         if result != cython.NULL:
             Py_DECREF_raw(result)
@@ -463,7 +466,6 @@ class DatagramTransport(Source):
             self.sock.close()
             self.sock = None
             self.protocol = None
-            self.received = None
 
 
 def _set_unless_cancelled(waiter):

@@ -35,13 +35,14 @@ async def sock_recv(self, sock, nbytes):
     cancelled has received nothing.  Raises OSError as the socket does, ValueError for a blocking socket in debug mode,
     RuntimeError when a transport has the descriptor.
     """
-    got = turn = receive(self, sock, nbytes, None)
+    got = receive(self, sock, nbytes, None)
     if type(got) is not Turn:
         if got is NotImplemented:
             return await _attempt(self, sock, False, "recv", nbytes)
         return got
     try:
-        while got is turn:
+        while type(got) is Turn:
+            turn = got
             await turn
             got = receive(self, sock, nbytes, turn)
         return got
@@ -55,13 +56,14 @@ async def sock_recv_into(self, sock, buf):
 
     Order, cancellation and errors as in sock_recv.
     """
-    got = turn = receive_into(self, sock, buf, None)
+    got = receive_into(self, sock, buf, None)
     if type(got) is not Turn:
         if got is NotImplemented:
             return await _attempt(self, sock, False, "recv_into", buf)
         return got
     try:
-        while got is turn:
+        while type(got) is Turn:
+            turn = got
             await turn
             got = receive_into(self, sock, buf, turn)
         return got

@@ -38,11 +38,13 @@ from cython.cimports.clearloop.system.slots import install_guard, install_pool
 from cython.cimports.clearloop.system.sockets import (
     AF_INET,
     AF_INET6,
+    IPPROTO_TCP,
     MSG_DONTWAIT,
     MSG_NOSIGNAL,
     POLLOUT,
     SO_DOMAIN,
     SO_ERROR,
+    SO_PROTOCOL,
     SO_TYPE,
     SOCK_STREAM,
     SOL_SOCKET,
@@ -58,7 +60,7 @@ from cython.cimports.cpython.buffer import PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffe
 from cython.cimports.cpython.bytes import PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cython.cimports.cpython.exc import PyErr_CheckSignals, PyErr_SetFromErrno
 from cython.cimports.cpython.ref import PyObject
-from cython.cimports.libc.errno import EAGAIN, EBADF, EINTR, errno
+from cython.cimports.libc.errno import EAGAIN, EINTR, errno
 from cython.cimports.libc.stdint import uint32_t
 from cython.cimports.libc.stdlib import malloc
 
@@ -109,7 +111,6 @@ class Turn(Future):
 
     def leave(self):
         """Give the place up, whatever became of it; the next in the lane is woken when there is something for it."""
-        self.log_traceback = False
         self.watcher.depart(self)
 
     def __repr__(self):
@@ -181,7 +182,6 @@ class Watcher(Source):
         if lane is None:
             return 0
         turn.lane = None
-        turn.data = None
         if lane.head is turn:
             lane.head = turn.following
             if lane.head is None:
@@ -231,7 +231,7 @@ class Watcher(Source):
         self.abandon()
 
     def abandon(self):
-        """Watch no longer; whoever waits is told that the socket was closed."""
+        """Watch no longer; whoever waits is to try, and finds out for himself what became of his socket."""
         lane: Lane
         turn: Turn
         self.sock = cython.NULL
@@ -242,9 +242,9 @@ class Watcher(Source):
         for lane in (self.reading, self.writing):
             while lane.head is not None:
                 turn = lane.head
-                if turn.state == PENDING:
-                    turn.fail(OSError(EBADF, "the socket was closed while an operation waited for it"))
                 self.depart(turn)
+                if turn.state == PENDING:
+                    turn.settle(RETURNED, None)
         return 0
 
     def make_way(self, shared):
@@ -349,6 +349,7 @@ def acquire(loop, sock, fd):
     """
     domain: cython.int = 0
     kind: cython.int = 0
+    protocol: cython.int = 0
     size: socklen_t
     watcher: Watcher = find(loop, sock, fd)
     if watcher is not None:
@@ -378,7 +379,11 @@ def acquire(loop, sock, fd):
     getsockopt(fd, SOL_SOCKET, SO_DOMAIN, cython.address(domain), cython.address(size))
     size = cython.sizeof(cython.int)
     getsockopt(fd, SOL_SOCKET, SO_TYPE, cython.address(kind), cython.address(size))
-    watcher.stream = kind == SOCK_STREAM and (domain == AF_INET or domain == AF_INET6)
+    size = cython.sizeof(cython.int)
+    getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, cython.address(protocol), cython.address(size))
+    watcher.stream = (
+        kind == SOCK_STREAM and protocol == IPPROTO_TCP and (domain == AF_INET or domain == AF_INET6)
+    )
     watcher.mask = READABLE | PEER_CLOSED | URGENT | cython.cast(uint32_t, ON_CHANGE)
     if watcher.stream:
         watcher.mask |= WRITABLE
@@ -435,7 +440,7 @@ def wait(
         turn.value = None
         turn.state = PENDING
         return turn
-    if watcher is None:
+    if watcher is None or turn is not None:  # or its watcher was given up
         watcher = acquire(loop, sock, fd)
     lane = watcher.writing if writing else watcher.reading
     turn = watcher.join(lane)
@@ -614,6 +619,8 @@ def send_more(turn: Turn, sock):
         if sent == -2:
             watcher.depart(turn)
             return None
+        if turn.lane is None:
+            return rejoin(turn, sock)
         turn.value = None
         turn.state = PENDING
         if sent == 0:
@@ -627,6 +634,17 @@ def send_more(turn: Turn, sock):
         watcher.depart(turn)
         raise
     return turn
+
+
+@cython.cfunc
+def rejoin(turn: Turn, sock: object) -> Turn:
+    """Its watcher was given up, but this socket lives (another object for the same descriptor went): wait anew."""
+    watcher: Watcher = acquire(turn.watcher.loop, sock, descriptor(sock))
+    fresh: Turn = watcher.join(watcher.writing)
+    fresh.data = turn.data
+    fresh.offset = turn.offset
+    watcher.blocked(watcher.writing)
+    return fresh
 
 
 # ---- attempts by the socket's own methods ---------------------------------------------------------------------------
@@ -677,7 +695,7 @@ def connect_result(sock, turn: Turn):
         state.fd = fd
         state.events = POLLOUT
         state.revents = 0
-        if poll(cython.address(state), 1, 0) == 0:
+        if poll(cython.address(state), 1, 0) == 0 and turn.lane is not None:
             turn.watcher.blocked(turn.lane)
             turn.value = None
             turn.state = PENDING

@@ -95,7 +95,7 @@ cdef extern from "<sys/socket.h>" nogil:
         msghdr msg_hdr
         unsigned int msg_len
     int recvmmsg(int fd, mmsghdr* messages, unsigned int count, int flags, void* timeout)
-    int SO_DOMAIN, SO_TYPE, SOCK_STREAM
+    int SO_DOMAIN, SO_TYPE, SO_PROTOCOL, SOCK_STREAM
 
 cdef extern from "<poll.h>" nogil:
     struct pollfd:
