@@ -372,7 +372,7 @@ async def test_no_descriptor_is_left_behind(loop):
     for _ in range(10):
         listening, _, transport, protocol = await endpoints(loop)
         transport.sendto(b"x")
-        await protocol.until(lambda: protocol.received)
+        await protocol.until(lambda protocol=protocol: protocol.received)
         transport.abort()
         await protocol.lost
         await end(listening)

@@ -238,7 +238,7 @@ async def test_arguments_that_do_not_fit_together(loop):
         ):
             with pytest.raises(ValueError, match="can not be used"):
                 await loop.create_datagram_endpoint(Recorder, sock=sock, **option)
-        with pytest.raises(ValueError, match="[sS]ocket was expected"):
+        with pytest.raises(ValueError, match=r"[sS]ocket was expected"):
             await loop.create_datagram_endpoint(Recorder, sock=stream)
 
 

@@ -18,7 +18,7 @@ from asyncio.log import logger
 import cython
 from cython.cimports.clearloop.engine.ring import ring_push
 from cython.cimports.clearloop.engine.scheduler import Scheduler
-from cython.cimports.clearloop.net.peers import INBOX, Peers
+from cython.cimports.clearloop.net.peers import Peers
 from cython.cimports.clearloop.net.transports import Transports
 from cython.cimports.clearloop.system.capi import (
     Py_DECREF_raw,
@@ -55,7 +55,8 @@ class _Kind(asyncio.DatagramTransport, asyncio.Transport):
 _KIND = cython.declare(object, _Kind)
 _datagram_received = cython.declare(object, sys.intern("datagram_received"))
 _HIGH = cython.declare(cython.Py_ssize_t, 65_536)
-_OVERHEAD = cython.declare(cython.Py_ssize_t, 8)  # what a queued datagram counts beside its bytes: empty ones add up too
+# What a queued datagram counts beside its bytes: empty ones add up too
+_OVERHEAD = cython.declare(cython.Py_ssize_t, 8)
 _COMPLAIN_AFTER = cython.declare(cython.Py_ssize_t, 5)
 
 
@@ -112,7 +113,7 @@ class DatagramTransport(Source):
 
     def __del__(self):
         if self.sock is not None:
-            warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self)
+            warnings.warn(f"unclosed transport {self!r}", ResourceWarning, stacklevel=2, source=self)
             cython.cast(Transports, self.loop._transports).forget(self.fd, self)
             self.sock.close()
 

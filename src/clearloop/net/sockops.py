@@ -88,7 +88,8 @@ def _descriptor_comes_first():
 
 
 _DIRECT = cython.declare(
-    cython.bint, sys.implementation.name == "cpython" and _socket.socket.__basicsize__ >= 24 and _descriptor_comes_first()
+    cython.bint,
+    sys.implementation.name == "cpython" and _socket.socket.__basicsize__ >= 24 and _descriptor_comes_first(),
 )
 
 
