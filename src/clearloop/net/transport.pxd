@@ -14,6 +14,11 @@ cdef enum Phase:
     CLOSED = 4    # connection_lost has run; the descriptor is closed
 
 
+cdef class Receiver:
+    cdef bint direct               # received() stands for data_received()
+    cdef int received(self, object data) except -1
+
+
 cdef class StreamTransport(Source):
     # the connection
     cdef Scheduler loop
@@ -32,6 +37,7 @@ cdef class StreamTransport(Source):
     cdef bint eof                  # write_eof was called
     cdef bint no_write             # eof, or LOST, or being sent as a file: write() looks closer
     cdef object protocol
+    cdef Receiver receiver         # the same, if it takes data by received()
     cdef object context
 
     # what is not sent yet
@@ -61,6 +67,7 @@ cdef class StreamTransport(Source):
     cdef int watch(self, uint32_t events) except -1
     cdef bint reading(self) noexcept
     cdef int read_ready(self) except -1
+    cdef bint deliver(self, object data) except -1
     cdef int read_into_protocol(self) except -1
     cdef int peer_ended(self) except -1
     cdef int write_ready(self) except -1
