@@ -49,6 +49,10 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
         # directly: it has to be told.
         if name == "call_soon":
             self.call_soon_replaced = True
+        elif name == "time":
+            self.own_clock = False
+        elif name == "create_task":
+            self.create_task_replaced = True
         super().__setattr__(name, value)
 
     def __delattr__(self, name):
@@ -267,7 +271,7 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
 
     def remove_reader(self, fd):
         """Stop watching `fd` for reading; return whether it was watched."""
-        self._transports.check(descriptor_of(fd))
+        self._refuse_transports(fd)
         return self._remove_reader(fd)
 
     def add_writer(self, fd, callback, *args):
@@ -280,26 +284,32 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
 
     def remove_writer(self, fd):
         """Stop watching `fd` for writing; return whether it was watched."""
-        self._transports.check(descriptor_of(fd))
+        self._refuse_transports(fd)
         return self._remove_writer(fd)
+
+    def _refuse_transports(self, fd):
+        try:
+            self._transports.check(descriptor_of(fd))
+        except ValueError:
+            pass  # closed meanwhile: if it is still watched, it is no transport's
 
     def _add_reader(self, fd, callback, *args):
         self._check_closed()
-        return self._readiness.add_reader(descriptor_of(fd), callback, args)
+        return self._readiness.add_reader(fd, callback, args)
 
     def _remove_reader(self, fd):
-        return not self.is_closed() and self._readiness.remove_reader(descriptor_of(fd))
+        return not self.is_closed() and self._readiness.remove_reader(fd)
 
     def _add_writer(self, fd, callback, *args):
         self._check_closed()
-        return self._readiness.add_writer(descriptor_of(fd), callback, args)
+        return self._readiness.add_writer(fd, callback, args)
 
     def _stop_serving(self, sock):
         self._remove_reader(sock.fileno())
         sock.close()
 
     def _remove_writer(self, fd):
-        return not self.is_closed() and self._readiness.remove_writer(descriptor_of(fd))
+        return not self.is_closed() and self._readiness.remove_writer(fd)
 
     # ---- sockets by hand: net/sockets.py ---------------------------------------------------------------------------
 

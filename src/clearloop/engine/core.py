@@ -5,7 +5,8 @@ import asyncio
 import cython
 from cython.cimports.clearloop.engine.future import Future, new_future
 from cython.cimports.clearloop.engine.scheduler import Scheduler
-from cython.cimports.clearloop.engine.task import Task, new_task
+from cython.cimports.clearloop.engine.task import Task, clear_tasks, new_task, visit_tasks
+from cython.cimports.clearloop.system.slots import install_extra
 
 from clearloop.engine import registry
 from clearloop.engine.task import drop_tasks
@@ -20,6 +21,7 @@ class Engine(Scheduler):
 
     def __init__(self):
         Scheduler.__init__(self)
+        self.create_task_replaced = type(self).create_task is not Engine.create_task
         registry.add(self)
 
     def create_future(self):
@@ -80,6 +82,9 @@ class Engine(Scheduler):
         drop_tasks(self)
 
 
+install_extra(Engine, visit_tasks, clear_tasks)
+
+
 def eager_task_factory(loop, coro, *, name=None, context=None, **options):
     """A task factory whose tasks run their first step at once, on every Python from 3.11.
 
@@ -98,7 +103,13 @@ def create_task(coro, *, name=None, context=None, **options):
     loop = _running_loop()
     if isinstance(loop, Engine):
         native: Engine = loop
-        if native.task_factory is None and not options and not native.debug and not native.closed:
+        if (
+            native.task_factory is None
+            and not options
+            and not native.debug
+            and not native.closed
+            and not native.create_task_replaced
+        ):
             return new_task(native, coro, name, context, False)
     elif context is None:
         task = loop.create_task(coro, **options)

@@ -27,7 +27,7 @@ from cython.cimports.clearloop.system.capi import (
     tuple_size,
     vectorcall_raw,
 )
-from cython.cimports.clearloop.system.slots import install_pool
+from cython.cimports.clearloop.system.slots import install_pool, track
 from cython.cimports.cpython.ref import PyObject
 
 _HANDLE: object = asyncio.Handle
@@ -171,6 +171,7 @@ def keep(handle):
     """The handle runs more than once."""
     if handle.note is None:
         handle.note = [None, None]
+    track(cython.cast(cython.pointer(PyObject), handle))  # what it holds may hold the loop, for as long as it likes
     return 0
 
 

@@ -15,7 +15,7 @@ from clearloop.engine.task import native_tasks
 # From 3.13.3 create_task hands name and context to the factory; before, it set the name afterwards.
 FACTORIES_TAKE_NAME = sys.version_info >= (3, 13, 3)
 
-_loops = weakref.WeakSet()
+_loops = {}  # id -> weak reference; copied in one step, since another thread may make a loop meanwhile
 
 
 class _Probe:
@@ -51,16 +51,23 @@ class _TaskSet(weakref.WeakSet):
 
     def __iter__(self):
         yield from super().__iter__()
-        for loop in list(_loops):
-            yield from native_tasks(loop)
+        yield from _native_tasks()
 
     def __contains__(self, task):
-        return super().__contains__(task) or any(task is other for loop in list(_loops) for other in native_tasks(loop))
+        return super().__contains__(task) or any(task is other for other in _native_tasks())
+
+
+def _native_tasks():
+    for reference in list(_loops.values()):
+        loop = reference()
+        if loop is not None:
+            yield from native_tasks(loop)
 
 
 def add(loop):
     """Let asyncio.all_tasks() see the tasks of `loop`."""
-    _loops.add(loop)
+    key = id(loop)
+    _loops[key] = weakref.ref(loop, lambda reference: _loops.pop(key, None))
 
 
 _registered_tasks().__class__ = _TaskSet

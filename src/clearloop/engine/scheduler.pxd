@@ -5,6 +5,7 @@ from clearloop.engine.ring cimport Ring
 from clearloop.engine.runnable cimport Runnable, Source
 from clearloop.engine.timers cimport TimerHandle, Timers
 from clearloop.system.poller cimport Poller
+from clearloop.system.slots cimport visitproc
 
 
 cdef class Scheduler:
@@ -17,7 +18,7 @@ cdef class Scheduler:
     cdef bint stopping
     cdef bint debug
     cdef public bint call_soon_replaced  # on this very instance: tasks and futures then go by it
-    cdef bint own_clock          # time() is ours; a subclass may bring a clock of its own
+    cdef public bint own_clock   # time() is ours; a subclass or the instance may bring a clock of its own
     cdef unsigned long thread_id # of the thread that runs the loop, or 0
     cdef int64_t slow_ns         # debug mode reports callbacks that take longer
     cdef double slow_seconds
@@ -56,5 +57,10 @@ cdef class Scheduler:
     cdef double seconds(self) except? -1
     cdef TimerHandle add_timer(self, double when, object callback, object args, object context, str method)
     cdef int finish_step(self) except -1
+    cdef int show_queues(self) except -1
     cdef int64_t idle_time(self) except? -2
     cdef int fire(self) except -1
+
+
+cdef int visit_queues(PyObject* loop, visitproc visit, void* argument) noexcept
+cdef int clear_queues(PyObject* loop) noexcept

@@ -29,6 +29,7 @@ from cython.cimports.clearloop.system.capi import (
 )
 from cython.cimports.clearloop.system.clock import coarse_ns, monotonic_ns
 from cython.cimports.clearloop.system.poller import EpollPoller, Poller
+from cython.cimports.clearloop.system.slots import install_extra, track, visitproc
 from cython.cimports.cpython.ref import PyObject
 from cython.cimports.libc.stdint import INT64_MAX, int64_t
 from cython.cimports.libc.stdlib import free, realloc
@@ -40,6 +41,7 @@ TIMER_SPACING = cython.declare(int64_t, 250_000)
 KEEP_CAPACITY = cython.declare(cython.size_t, 262144)  # a ready queue that was longer is given back when it is empty
 
 
+@cython.no_gc_clear  # the queues are emptied below; the timers and the poller stay, whoever still calls us
 @cython.cclass
 class Scheduler:
     """The ready queue, the timers and the poller of one loop, and the turn that drives them."""
@@ -79,6 +81,8 @@ class Scheduler:
             self.check_thread()
             self.check_callback(callback, "call_soon")
             handle.note = [format_helpers.extract_stack(sys._getframe(0)), None]
+        if self.thread_id == 0:
+            track(cython.cast(cython.pointer(PyObject), handle))
         ring_push(cython.address(self.ready), handle)
         return handle
 
@@ -130,6 +134,8 @@ class Scheduler:
             self.check_thread()
             self.check_callback(callback, method)
             handle.note = [format_helpers.extract_stack(sys._getframe(0)), None]
+        if self.thread_id == 0:
+            track(cython.cast(cython.pointer(PyObject), handle))
         self.timers.push(deadline, handle)
         return handle
 
@@ -162,6 +168,7 @@ class Scheduler:
             self.finish_step()
             self.stopping = False
             self.thread_id = 0
+            self.show_queues()
             if self.current_set:
                 self.current_set = False
                 clear_current(self)
@@ -175,6 +182,19 @@ class Scheduler:
             if self.current_set:
                 self.current_set = False
                 clear_current(self)
+
+    def show_queues(self):
+        """While a loop runs, nothing that stands in its queues is garbage, and the collector need not look at it.
+
+        When the loop has stopped it may be dropped, together with all that: from now on the collector looks.
+        """
+        place: cython.size_t
+        timer: cython.Py_ssize_t
+        for place in range(self.ready.head, self.ready.tail):
+            track(self.ready.items[place & self.ready.mask])
+        for timer in range(self.timers.size):
+            track(self.timers.heap[timer].entry)
+        return 0
 
     def finish_step(self):
         """After an exception that ends the loop: let go of the entry that raised, and send what it wrote."""
@@ -455,3 +475,49 @@ class Scheduler:
 def describe(entry):
     """How debug mode names an entry: asyncio names a task's step by its task, all else by its handle."""
     return repr(entry)
+
+
+def visit_queues(loop, visit, argument):
+    """What the loop holds in C memory, for the garbage collector."""
+    place: cython.size_t
+    timer: cython.Py_ssize_t
+    fd: cython.int
+    stop: cython.int
+    timers: cython.pointer(PyObject) = cython.cast(cython.pointer(PyObject), cython.cast(Scheduler, loop).timers)
+    poller: cython.pointer(PyObject) = cython.cast(cython.pointer(PyObject), cython.cast(Scheduler, loop).poller)
+    place = cython.cast(Scheduler, loop).ready.head
+    while place != cython.cast(Scheduler, loop).ready.tail:
+        stop = visit(
+            cython.cast(Scheduler, loop).ready.items[place & cython.cast(Scheduler, loop).ready.mask], argument
+        )
+        if stop:
+            return stop
+        place += 1
+    for timer in range(cython.cast(Scheduler, loop).dirty_size):
+        stop = visit(cython.cast(Scheduler, loop).dirty[timer], argument)
+        if stop:
+            return stop
+    # None while the loop is being made
+    if timers != cython.NULL and timers != cython.cast(cython.pointer(PyObject), None):
+        for timer in range(cython.cast(Timers, timers).size):
+            stop = visit(cython.cast(Timers, timers).heap[timer].entry, argument)
+            if stop:
+                return stop
+    if poller != cython.NULL and poller != cython.cast(cython.pointer(PyObject), None):
+        for fd in range(cython.cast(Poller, poller).table_size):
+            if cython.cast(Poller, poller).table[fd].owner != cython.NULL:
+                stop = visit(cython.cast(Poller, poller).table[fd].owner, argument)
+                if stop:
+                    return stop
+    return 0
+
+
+def clear_queues(loop):
+    """The collector takes the loop apart: its cycles go through the queues."""
+    cython.cast(Scheduler, loop).closed = True
+    cython.cast(Scheduler, loop).drop_all()
+    cython.cast(Scheduler, loop).poller.close()
+    return 0
+
+
+install_extra(Scheduler, visit_queues, clear_queues)

@@ -3,6 +3,7 @@ from libc.stdint cimport uint64_t
 
 from clearloop.engine.future cimport Future
 from clearloop.engine.scheduler cimport Scheduler
+from clearloop.system.slots cimport visitproc
 
 
 cdef class Task(Future):
@@ -39,3 +40,5 @@ cdef int task_may_die_silently(PyObject* task) noexcept
 cdef Task new_task(Scheduler loop, object coro, object name, object context, bint eager)
 cdef int link_task(Scheduler loop, Task task) except -1
 cdef int unlink_task(Scheduler loop, Task task) except -1
+cdef int visit_tasks(PyObject* loop, visitproc visit, void* argument) noexcept
+cdef int clear_tasks(PyObject* loop) noexcept

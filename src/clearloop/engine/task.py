@@ -96,10 +96,12 @@ class Task(Future):
                 _register_task(self)
                 self.loop.call_soon(self._step, context=self.context)
             return 0
-        link_task(self.loop, self)
         if cython.cast(Scheduler, self.loop).call_soon_replaced:
             self.loop.call_soon(self._step, context=self.context)
-        elif eager and cython.cast(Scheduler, self.loop).thread_id != 0:
+            link_task(self.loop, self)
+            return 0
+        link_task(self.loop, self)
+        if eager and cython.cast(Scheduler, self.loop).thread_id != 0:
             self.start_eagerly()
         else:
             if cython.cast(Scheduler, self.loop).closed:
@@ -565,6 +567,25 @@ def drop_tasks(loop: Scheduler):
     """A loop that closes lets go of its unfinished tasks; they say so when they die."""
     for task in native_tasks(loop):
         unlink_task(loop, task)
+
+
+def visit_tasks(loop, visit, argument):
+    """The references that the list of unfinished tasks owns, for the garbage collector."""
+    stop: cython.int
+    task: cython.pointer(PyObject) = cython.cast(Scheduler, loop).first_task
+    while task != cython.NULL:
+        stop = visit(task, argument)
+        if stop:
+            return stop
+        task = cython.cast(Task, task).next_task
+        if task == cython.cast(Scheduler, loop).first_task:
+            break
+    return 0
+
+
+def clear_tasks(loop):
+    drop_tasks(cython.cast(Scheduler, loop))
+    return 0
 
 
 install_guard(Task, task_may_die_silently)

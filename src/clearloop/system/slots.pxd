@@ -61,10 +61,17 @@ cdef extern from *:
     typedef int (*clearloop_guard)(PyObject *);
     static clearloop_guard clearloop_may_die_silently;
     static destructor clearloop_guarded_dealloc;
+    typedef int (*clearloop_clearer)(PyObject *);
+    static clearloop_clearer clearloop_clear_extra;
 
     static void clearloop_dealloc(PyObject *o) {
-        if (clearloop_may_die_silently(o) == 0 && PyObject_CallFinalizerFromDealloc(o) < 0) {
-            return;
+        if (clearloop_may_die_silently(o) == 0) {
+            if (PyObject_CallFinalizerFromDealloc(o) < 0) {
+                return;
+            }
+            if (clearloop_clear_extra != NULL) {
+                clearloop_clear_extra(o); /* the finalizer may have needed it */
+            }
         }
         clearloop_guarded_dealloc(o);
     }
@@ -76,9 +83,7 @@ cdef extern from *:
     }
 
     typedef int (*clearloop_visitor)(PyObject *, visitproc, void *);
-    typedef int (*clearloop_clearer)(PyObject *);
     static clearloop_visitor clearloop_visit_extra;
-    static clearloop_clearer clearloop_clear_extra;
     static traverseproc clearloop_base_traverse;
     static inquiry clearloop_base_clear;
 
@@ -89,7 +94,7 @@ cdef extern from *:
 
     static int clearloop_clear(PyObject *o) {
         clearloop_clear_extra(o);
-        return clearloop_base_clear(o);
+        return clearloop_base_clear != NULL ? clearloop_base_clear(o) : 0;
     }
 
     static void clearloop_install_extra(PyObject *type, clearloop_visitor visit, clearloop_clearer clear) {
@@ -99,6 +104,13 @@ cdef extern from *:
         clearloop_base_clear = ((PyTypeObject *) type)->tp_clear;
         ((PyTypeObject *) type)->tp_traverse = clearloop_traverse;
         ((PyTypeObject *) type)->tp_clear = clearloop_clear;
+    }
+
+    /* Shows an object of an untracked pool to the collector after all. */
+    static void clearloop_track(PyObject *o) {
+        if (PyObject_IS_GC(o) && !PyObject_GC_IsTracked(o)) {
+            PyObject_GC_Track(o);
+        }
     }
 
     static void clearloop_install_attributes(PyObject *type, Py_ssize_t offset) {
@@ -114,6 +126,7 @@ cdef extern from *:
     void install_pool "clearloop_install_pool"(object type, bint tracks)
     void install_guard "clearloop_install_guard"(object type, guard_function may_die_silently)
     void install_extra "clearloop_install_extra"(object type, visitor_function visit, clearer_function clear)
+    void track "clearloop_track"(PyObject* o) noexcept
     void install_attributes "clearloop_install_attributes"(object type, Py_ssize_t offset)
 
 cdef extern from "Python.h":
