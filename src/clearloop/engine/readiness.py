@@ -2,6 +2,10 @@
 
 One Descriptor holds the reader and the writer of one file descriptor, level-triggered: a callback runs in every turn
 in which its descriptor is ready, until it is removed.
+
+Programs close a socket first and remove its reader in a later turn, naming the closed object.  By then the number may
+belong to somebody else, so a Descriptor remembers the object that it was asked to watch: it can be removed by that, and
+makes way for the next owner of the number once that is closed.
 """
 
 import cython
@@ -24,6 +28,17 @@ def descriptor_of(fileobj):
     if fd < 0:
         raise ValueError(f"Invalid file descriptor: {fd}")
     return fd
+
+
+@cython.cfunc
+def named_otherwise(fileobj, fd: cython.int) -> cython.bint:
+    """Whether `fileobj` is closed, or has another descriptor than `fd` by now."""
+    if fileobj is None:
+        return False
+    try:
+        return descriptor_of(fileobj) != fd
+    except ValueError:
+        return True
 
 
 @cython.cclass
@@ -62,6 +77,25 @@ class Descriptor(Source):
             self.loop.poller.remove(self.fd)
         return 0
 
+    def make_way(self, shared):
+        """Somebody else's file has our number: if ours is closed, stop watching and return True.
+
+        We stay in `held`: who removes the callbacks of the closed file later on has made no mistake.
+        """
+        if not named_otherwise(self.file, self.fd):
+            return False
+        self.stop()
+        return True
+
+    def stop(self):
+        """Watch nothing any more."""
+        if self.reader is not None:
+            self.reader.cancel()
+        if self.writer is not None:
+            self.writer.cancel()
+        self.reader = self.writer = None
+        return self.update()
+
     def __repr__(self):
         return f"<Descriptor fd={self.fd} reader={self.reader!r} writer={self.writer!r}>"
 
@@ -74,10 +108,13 @@ class Readiness:
         self.loop = loop
         self.held = set()
 
-    def find(self, fd, make):
+    def find(self, fd, file, make):
         owner = self.loop.poller.owner_of(fd)
         if isinstance(owner, Descriptor):
-            return owner
+            known = cython.cast(Descriptor, owner).file
+            if not make or file is None or known is file or not cython.cast(Descriptor, owner).make_way(False):
+                return owner
+            owner = None
         if not make:
             return None
         if owner is not None and self.loop.poller.gives_way(fd, True):
@@ -91,9 +128,21 @@ class Readiness:
         descriptor.fd = fd
         return descriptor
 
-    def add_reader(self, fd: cython.int, callback, args):
+    def find_watched(self, fileobj):
+        """The Descriptor of something that is to be removed, else None; raises ValueError when it cannot be one."""
+        try:
+            fd: cython.int = descriptor_of(fileobj)
+        except ValueError:
+            for descriptor in self.held:
+                if cython.cast(Descriptor, descriptor).file is fileobj:
+                    return descriptor
+            raise
+        return self.find(fd, None, False)
+
+    def add_reader(self, fileobj, callback, args):
         """Watch for readability; a reader that was there before is cancelled."""
-        descriptor: Descriptor = self.find(fd, True)
+        file = None if isinstance(fileobj, int) else fileobj
+        descriptor: Descriptor = self.find(descriptor_of(fileobj), file, True)
         before: Handle = descriptor.reader
         descriptor.reader = new_handle(self.loop, callback, args, None)
         keep(descriptor.reader)
@@ -105,12 +154,13 @@ class Readiness:
             raise
         if before is not None:
             before.cancel()
-        self.held.add(descriptor)
+        self.added(descriptor, file)
         return handle
 
-    def add_writer(self, fd: cython.int, callback, args):
+    def add_writer(self, fileobj, callback, args):
         """Watch for writability; a writer that was there before is cancelled."""
-        descriptor: Descriptor = self.find(fd, True)
+        file = None if isinstance(fileobj, int) else fileobj
+        descriptor: Descriptor = self.find(descriptor_of(fileobj), file, True)
         before: Handle = descriptor.writer
         descriptor.writer = new_handle(self.loop, callback, args, None)
         keep(descriptor.writer)
@@ -122,42 +172,52 @@ class Readiness:
             raise
         if before is not None:
             before.cancel()
-        self.held.add(descriptor)
+        self.added(descriptor, file)
         return handle
 
-    def remove_reader(self, fd: cython.int):
+    def added(self, descriptor, file):
+        if file is not None:
+            descriptor.file = file
+        self.held.add(descriptor)
+        return 0
+
+    def remove_reader(self, fileobj):
         """Stop watching for readability; return whether there was a reader."""
-        descriptor: Descriptor = self.find(fd, False)
-        if descriptor is None or descriptor.reader is None:
+        descriptor: Descriptor = self.find_watched(fileobj)
+        if descriptor is None:
             return False
         handle: Handle = descriptor.reader
         descriptor.reader = None
-        handle.cancel()
+        if handle is not None:
+            handle.cancel()
         self.dropped(descriptor)
-        return True
+        return handle is not None
 
-    def remove_writer(self, fd: cython.int):
+    def remove_writer(self, fileobj):
         """Stop watching for writability; return whether there was a writer."""
-        descriptor: Descriptor = self.find(fd, False)
-        if descriptor is None or descriptor.writer is None:
+        descriptor: Descriptor = self.find_watched(fileobj)
+        if descriptor is None:
             return False
         handle: Handle = descriptor.writer
         descriptor.writer = None
-        handle.cancel()
+        if handle is not None:
+            handle.cancel()
         self.dropped(descriptor)
-        return True
+        return handle is not None
 
-    def dropped(self, descriptor: Descriptor):
+    def dropped(self, descriptor):
         if descriptor.reader is None and descriptor.writer is None:
             self.held.discard(descriptor)
-        descriptor.update()
+        elif named_otherwise(descriptor.file, descriptor.fd):
+            return 0  # nothing there to be watched for less
+        return descriptor.update()
 
     def is_watched(self, fd: cython.int):
         """Whether add_reader or add_writer watches the descriptor."""
-        return self.find(fd, False) is not None
+        return self.find(fd, None, False) is not None
 
     def close(self):
         """The loop closes: drop every callback."""
         for descriptor in list(self.held):
-            self.remove_reader(cython.cast(Descriptor, descriptor).fd)
-            self.remove_writer(cython.cast(Descriptor, descriptor).fd)
+            cython.cast(Descriptor, descriptor).stop()
+        self.held.clear()
