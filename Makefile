@@ -10,7 +10,7 @@ ARGS ?=
 
 version := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)
 python := $(VENV)/bin/python
-pip := $(python) -m pip --disable-pip-version-check -q
+pip := $(python) -m pip --disable-pip-version-check -qq
 made := $(VENV)/.made-by-$(version)
 sources := $(shell find src -name '*.py' -o -name '*.pxd' -o -name '*.pyi') setup.py pyproject.toml
 

@@ -28,9 +28,7 @@ from asyncio import ReadTransport as ReadTransport
 from asyncio import SelectorEventLoop as SelectorEventLoop
 from asyncio import SendfileNotAvailableError as SendfileNotAvailableError
 from asyncio import Server as Server
-from asyncio import StreamReader as StreamReader
 from asyncio import StreamReaderProtocol as StreamReaderProtocol
-from asyncio import StreamWriter as StreamWriter
 from asyncio import SubprocessProtocol as SubprocessProtocol
 from asyncio import SubprocessTransport as SubprocessTransport
 from asyncio import TaskGroup as TaskGroup
@@ -63,8 +61,6 @@ from asyncio import iscoroutine as iscoroutine
 from asyncio import iscoroutinefunction as iscoroutinefunction
 from asyncio import isfuture as isfuture
 from asyncio import log as log
-from asyncio import open_connection as open_connection
-from asyncio import open_unix_connection as open_unix_connection
 from asyncio import protocols as protocols
 from asyncio import run_coroutine_threadsafe as run_coroutine_threadsafe
 from asyncio import selector_events as selector_events
@@ -72,8 +68,6 @@ from asyncio import set_event_loop as set_event_loop
 from asyncio import set_event_loop_policy as set_event_loop_policy
 from asyncio import sslproto as sslproto
 from asyncio import staggered as staggered
-from asyncio import start_server as start_server
-from asyncio import start_unix_server as start_unix_server
 from asyncio import subprocess as subprocess
 from asyncio import taskgroups as taskgroups
 from asyncio import threads as threads
@@ -105,6 +99,12 @@ from clearloop.queues import QueueShutDown as QueueShutDown
 from clearloop.runners import Runner as Runner
 from clearloop.runners import get_event_loop as get_event_loop
 from clearloop.runners import run as run
+from clearloop.streams import StreamReader as StreamReader
+from clearloop.streams import StreamWriter as StreamWriter
+from clearloop.streams import open_connection as open_connection
+from clearloop.streams import open_unix_connection as open_unix_connection
+from clearloop.streams import start_server as start_server
+from clearloop.streams import start_unix_server as start_unix_server
 from clearloop.tasks import ensure_future as ensure_future
 from clearloop.tasks import sleep as sleep
 from clearloop.timeouts import Timeout as Timeout

@@ -55,3 +55,15 @@ def start() -> None:
     clearloop.EventLoop()
     with clearloop.Runner(loop_factory=clearloop.new_event_loop) as runner:
         assert_type(runner.run(number()), int)
+
+
+async def connected(reader: asyncio.StreamReader, writer: clearloop.StreamWriter) -> None:
+    assert_type(await reader.readline(), bytes)
+    writer.write(b"")
+
+
+async def streams() -> None:
+    server = await clearloop.start_server(connected, "localhost", 0)
+    async with server:
+        reader, writer = await clearloop.open_connection("localhost", 80)
+        await connected(reader, writer)
