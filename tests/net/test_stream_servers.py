@@ -99,6 +99,20 @@ def test_serve_forever_ends_with_its_task():
     run(main())
 
 
+def test_a_cancelled_serve_forever_is_not_held_up_by_a_client_that_hangs():
+    async def main():
+        server = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", 0)
+        task = asyncio.ensure_future(server.serve_forever())
+        _, protocol = await connected(server)
+        await until(lambda: protocol.data)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await protocol.lost is None
+
+    run(main())
+
+
 def test_wait_closed_waits_for_the_server_and_for_its_last_connection():
     async def main():
         loop = asyncio.get_running_loop()

@@ -13,18 +13,17 @@ from clearloop.net.resolver import resolve
 from clearloop.net.transport import make_stream
 
 
-async def attach(loop, sock, protocol_factory, ssl, given):
+async def attach(loop, sock, protocol_factory, ssl):
     """A transport and a protocol of `protocol_factory` over a connected socket.
 
-    When the factory fails, a socket that the user has given stays the user's.
+    The socket is closed when the factory fails, also one that the user has given: asyncio does so since 2026.
     """
     refuse_tls(ssl)
     sock.setblocking(False)
     try:
         protocol = protocol_factory()
     except BaseException:
-        if not given:
-            sock.close()
+        sock.close()
         raise
     waiter = loop.create_future()
     transport = make_stream(loop, sock, protocol, waiter)
@@ -108,7 +107,7 @@ async def create_connection(
         raise ValueError("host and port was not specified and no sock specified")
     else:
         check_stream_socket(sock)
-    transport, protocol = await attach(loop, sock, protocol_factory, ssl, host is None and port is None)
+    transport, protocol = await attach(loop, sock, protocol_factory, ssl)
     if loop.get_debug():
         logger.debug("%r connected to %s:%r: (%r, %r)", sock, host, port, transport, protocol)
     return transport, protocol
@@ -248,7 +247,7 @@ async def connect_accepted_socket(loop, protocol_factory, sock, *, ssl, ssl_hand
     check_stream_socket(sock)
     check_tls_options(ssl, ssl_handshake_timeout=ssl_handshake_timeout, ssl_shutdown_timeout=ssl_shutdown_timeout)
     check_plain_socket(sock)
-    transport, protocol = await attach(loop, sock, protocol_factory, ssl, True)
+    transport, protocol = await attach(loop, sock, protocol_factory, ssl)
     if loop.get_debug():
         logger.debug("%r handled: (%r, %r)", sock, transport, protocol)
     return transport, protocol
@@ -284,7 +283,7 @@ async def create_unix_connection(
         if sock is None:
             raise ValueError("no path and sock were specified")
         check_unix_socket(sock)
-    return await attach(loop, sock, protocol_factory, ssl, path is None)
+    return await attach(loop, sock, protocol_factory, ssl)
 
 
 def check_unix_socket(sock):

@@ -66,7 +66,7 @@ class Server(asyncio.AbstractServer):
         await asyncio.sleep(0)
 
     async def serve_forever(self):
-        """Accept connections until cancelled, which closes the server.
+        """Accept connections until cancelled, which closes the server and its connections.
 
         Raises RuntimeError when somebody else awaits it already, or when the server is closed.
         """
@@ -81,6 +81,7 @@ class Server(asyncio.AbstractServer):
         except asyncio.CancelledError:
             try:
                 self.close()
+                self.close_clients()  # or one that hangs would keep the program from ending
                 await self.wait_closed()
             finally:
                 raise
