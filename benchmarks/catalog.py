@@ -9,7 +9,7 @@ asyncio's on every other loop; `api="asyncio"` gives asyncio's everywhere.  A pe
 in both, and the harness measures it once for the two rows when they share a body.
 """
 
-# ruff: noqa: RUF001 (the table is typeset)
+
 
 from __future__ import annotations
 

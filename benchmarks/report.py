@@ -1,6 +1,6 @@
 """Turns outcomes into the table: medians with their spread, ratios, and whether each row's goal is met."""
 
-# ruff: noqa: RUF001 (the table is typeset)
+
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class Runner(asyncio.Runner):
 def run(main, *, debug=None, loop_factory=None):
     """Run the coroutine `main` on a new loop, and return its result.
 
-    Raises RuntimeError when a loop runs in this thread already, and ValueError or TypeError when `main` is no coroutine.
+    Raises RuntimeError when a loop runs in this thread already, ValueError or TypeError when `main` is no coroutine.
     https://docs.python.org/3/library/asyncio-runner.html#asyncio.run
     """
     if asyncio._get_running_loop() is not None:

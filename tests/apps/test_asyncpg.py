@@ -35,7 +35,9 @@ def connected(run, address, use, **settings):
 def test_queries_and_their_types(run, address):
     async def use(connection):
         assert await connection.fetchval("select $1::int + 1", 41) == 42
-        row = await connection.fetchrow("select 'ö' as text, now() is not null as now, array[1,2] as list, null as none")
+        row = await connection.fetchrow(
+            "select 'ö' as text, now() is not null as now, array[1,2] as list, null as none"
+        )
         assert dict(row) == {"text": "ö", "now": True, "list": [1, 2], "none": None}
         assert [row[0] for row in await connection.fetch("select generate_series(1, 1000)")] == list(range(1, 1001))
 

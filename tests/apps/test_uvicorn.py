@@ -1,4 +1,4 @@
-"""uvicorn by its own command line, `--loop clearloop:new_event_loop`: load, streaming, WebSockets, graceful shutdown."""
+"""uvicorn by its own command line, `--loop clearloop:new_event_loop`: load, streaming, WebSockets, shutdown."""
 
 import asyncio
 import contextlib

@@ -15,6 +15,6 @@ about the private parts of asyncio's selector loop, a derived class is made whos
 =================== =============================================================================================
 
 Environment: ``CLEARLOOP_CONFORMANCE_LOOP=asyncio`` runs the whole harness on asyncio's own loop, where everything must
-pass, which shows that a failure on clearloop is clearloop's; ``CLEARLOOP_CONFORMANCE_LATER=1`` also runs what belongs to
-features still to come; ``CLEARLOOP_CONFORMANCE_PRIVATE=1`` also runs what is excluded.
+pass, which shows that a failure on clearloop is clearloop's; ``CLEARLOOP_CONFORMANCE_LATER=1`` also runs what belongs
+to features still to come; ``CLEARLOOP_CONFORMANCE_PRIVATE=1`` also runs what is excluded.
 """

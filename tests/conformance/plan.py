@@ -114,7 +114,7 @@ def _gather(module, case):
 
 
 def _task_classes(module, case):
-    """The tests of Task and Future: ours with ours, each of ours with asyncio's, subclasses, and asyncio's on our loop."""
+    """The tests of Task and Future: ours with ours, each of ours with asyncio's, subclasses, asyncio's on our loop."""
     ours, theirs = (target.Task, target.Future), (asyncio.Task, asyncio.Future)
     for variant, task, future, decorate in (
         ("Task_Future", *ours, None),

@@ -56,7 +56,7 @@ class LoopName:
 def _refuse_to_run(self, *, run=base_events.BaseEventLoop.run_forever):
     if isinstance(self, target.EventLoop):
         return run(self)
-    raise AssertionError(f"{type(self).__qualname__}, a loop of asyncio's own, was about to run in place of the target's")
+    raise AssertionError(f"{type(self).__qualname__}, a loop of asyncio's own, was about to run, not the target's")
 
 
 def _counted(init):

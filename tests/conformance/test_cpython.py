@@ -7,6 +7,6 @@ pytest.importorskip(
     reason="this interpreter has no test suite (test.test_asyncio); Debian has it in libpython3.x-testsuite",
 )
 
-from . import plan  # noqa: E402
+from . import plan
 
 globals().update((case.__name__, case) for case in plan.plan())

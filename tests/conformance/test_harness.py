@@ -7,9 +7,9 @@ import pytest
 
 pytest.importorskip("test.test_asyncio", reason="this interpreter has no test suite (test.test_asyncio)")
 
-from . import exclusions, plan, target  # noqa: E402
-from .derive import OnTarget, derive, method_names  # noqa: E402
-from .redirect import redirected  # noqa: E402
+from . import exclusions, plan, target
+from .derive import OnTarget, derive, method_names
+from .redirect import redirected
 
 
 def all_classes():

@@ -1,7 +1,6 @@
 """What happens to an error that nobody awaits: asyncio's exception handler, with its contract."""
 
 import traceback
-
 from asyncio.log import logger
 
 

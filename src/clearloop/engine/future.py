@@ -30,7 +30,6 @@ from cython.cimports.clearloop.system.capi import (
     Py_DECREF_raw,
     Py_INCREF_raw,
     PyContext_CopyCurrent,
-    PySendResult,
     install_send,
     set_error,
     set_traceback,
@@ -42,7 +41,6 @@ from cython.cimports.clearloop.system.slots import (
     install_extra,
     install_guard,
     install_pool,
-    visitproc,
 )
 from cython.cimports.cpython.ref import PyObject
 
@@ -453,7 +451,9 @@ def send_to_future(iterator, value, result):
         if future.blocking:
             result[0] = cython.NULL
             error = RuntimeError("await wasn't used with future")
-            set_error(type_of(cython.cast(cython.pointer(PyObject), error)), cython.cast(cython.pointer(PyObject), error))
+            set_error(
+                type_of(cython.cast(cython.pointer(PyObject), error)), cython.cast(cython.pointer(PyObject), error)
+            )
             return PYGEN_ERROR
         future.blocking = BY_ITERATOR
         result[0] = cython.cast(cython.pointer(PyObject), future)
@@ -467,7 +467,9 @@ def send_to_future(iterator, value, result):
     if future.state == RAISED:
         future.log_traceback = False
         error = future.value
-        set_traceback(cython.cast(cython.pointer(PyObject), error), cython.cast(cython.pointer(PyObject), future.error_detail))
+        set_traceback(
+            cython.cast(cython.pointer(PyObject), error), cython.cast(cython.pointer(PyObject), future.error_detail)
+        )
     else:
         error = future.make_cancelled_error()
     set_error(type_of(cython.cast(cython.pointer(PyObject), error)), cython.cast(cython.pointer(PyObject), error))

@@ -10,7 +10,6 @@ from cython.cimports.clearloop.system.capi import (
     PYGEN_NEXT,
     PYGEN_RETURN,
     Py_INCREF_raw,
-    PySendResult,
     install_send,
 )
 from cython.cimports.clearloop.system.slots import install_guard, install_pool
@@ -44,7 +43,7 @@ def send_to_switch(switch, value, result):
 class SleepFuture(Future):
     """Done when its deadline has come; no handle, no callback in between.
 
-    While it sleeps the timer heap holds it, and when it ends it lets go of its waiter: no cycle survives through it, and
+    While it sleeps the timer heap holds it, when it ends it lets go of its waiter: no cycle survives through it, and
     the garbage collector need not look at 100 000 of them again and again (its pool is an untracked one).
     """
 

@@ -2,16 +2,18 @@
 
 Deadlines are whole nanoseconds, so that a timer never fires before its time; equal deadlines fire in the order in which
 they were asked for.  A node is 16 bytes, and the four children of a node share one cache line: with 100 000 timers a
-pop touches eight lines instead of the seventeen of a binary heap.  Cancelling is O(1): the entry is marked dead and counted.  Most timers are timeouts that never
-fire, and the newest of them usually stands last in the heap, where it can be taken out at once; the others are swept
-when they are more than half of the heap, which is O(1) per cancellation in the long run.
+pop touches eight lines instead of the seventeen of a binary heap.
+
+Cancelling is O(1): the entry is marked dead and counted.  Most timers are timeouts that never fire, and the newest of
+them usually stands last in the heap, where it can be taken out at once; the others are swept when they are more than
+half of the heap, which is O(1) per cancellation in the long run.
 """
 
 import asyncio
 
 import cython
 from cython.cimports.clearloop.engine.handle import Handle
-from cython.cimports.clearloop.engine.ring import Ring, prefetch, ring_push_owned
+from cython.cimports.clearloop.engine.ring import prefetch, ring_push_owned
 from cython.cimports.clearloop.engine.runnable import Runnable
 from cython.cimports.clearloop.system.capi import Py_DECREF_raw, Py_INCREF_raw, PyContext_CopyCurrent
 from cython.cimports.clearloop.system.slots import install_pool
@@ -47,7 +49,9 @@ def before(one: cython.pointer(Timer), other: cython.pointer(Timer)) -> cython.b
     if one.deadline != other.deadline:
         return one.deadline < other.deadline
     # by difference, since the count may wrap around
-    return cython.cast(cython.int, cython.cast(Runnable, one.entry).order - cython.cast(Runnable, other.entry).order) < 0
+    return (
+        cython.cast(cython.int, cython.cast(Runnable, one.entry).order - cython.cast(Runnable, other.entry).order) < 0
+    )
 
 
 @cython.cclass

@@ -1,4 +1,4 @@
-r"""What StreamReader, StreamWriter and their protocol do per packet; their coroutine methods are in clearloop/streams.py.
+r"""What StreamReader, StreamWriter and their protocol do per packet; the coroutine methods are in clearloop/streams.py.
 
 Received bytes stay the objects that the transport made, in a list of chunks: read(n) and readexactly(n) that want just
 what came get that very object, and nothing is copied into a buffer first.  What spans chunks is joined when it is read.
@@ -21,7 +21,6 @@ from cython.cimports.clearloop.engine.future import (
     BY_ITERATOR,
     CANCELLED,
     PENDING,
-    RAISED,
     RETURNED,
     Future,
     future_may_die_silently,
@@ -33,7 +32,6 @@ from cython.cimports.clearloop.system.capi import (
     PYGEN_NEXT,
     PYGEN_RETURN,
     Py_INCREF_raw,
-    PySendResult,
     install_send,
     set_error,
     type_of,

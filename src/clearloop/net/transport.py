@@ -86,7 +86,7 @@ if _read_buffer == cython.NULL:
 
 @cython.cclass
 class Receiver:
-    """A compiled protocol that is given what came by a C call, outside the transport's context: it runs no user code."""
+    """A compiled protocol that gets what came by a C call, outside the transport's context: it runs no user code."""
 
     def received(self, data):
         raise NotImplementedError("a protocol that takes no data")

@@ -14,7 +14,7 @@ import threading
 import weakref
 
 import cython
-from cython.cimports.clearloop.engine.future import PENDING, RETURNED, Future, new_future
+from cython.cimports.clearloop.engine.future import PENDING, RETURNED, new_future
 from cython.cimports.clearloop.engine.ring import ring_push
 from cython.cimports.clearloop.engine.runnable import Runnable
 from cython.cimports.clearloop.engine.scheduler import Scheduler
