@@ -35,7 +35,10 @@ _HANDLE: object = asyncio.Handle
 
 def report_callback_error(handle, loop, error, source_traceback):
     """Tell the loop's exception handler that a callback raised."""
-    callback = format_helpers._format_callback_source(handle._callback, handle._args)
+    try:
+        callback = format_helpers._format_callback_source(handle._callback, handle._args)
+    except Exception as failed:  # a __repr__ of the program's; the loop goes on
+        callback = f"of {type(handle._callback).__name__}, whose repr raised {type(failed).__name__}"
     context = {"message": f"Exception in callback {callback}", "exception": error, "handle": handle}
     if source_traceback:
         context["source_traceback"] = source_traceback
