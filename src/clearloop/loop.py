@@ -16,8 +16,8 @@ from clearloop.engine import errors
 from clearloop.engine.core import Engine
 from clearloop.engine.readiness import Readiness, descriptor_of
 from clearloop.engine.signals import Signals
-from clearloop.net.transports import Transports
 from clearloop.net import datagram, sockets
+from clearloop.net.transports import Transports
 from clearloop.offload import executor as offload
 
 __all__ = ["EventLoop", "new_event_loop"]

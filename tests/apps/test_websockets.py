@@ -6,9 +6,9 @@ import os
 import pytest
 
 pytest.importorskip("websockets", reason="websockets is not installed")
-from websockets.asyncio.client import connect, unix_connect  # noqa: E402
-from websockets.asyncio.server import broadcast, serve, unix_serve  # noqa: E402
-from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidMessage  # noqa: E402
+from websockets.asyncio.client import connect, unix_connect
+from websockets.asyncio.server import broadcast, serve, unix_serve
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidMessage
 
 
 async def echo(connection):
