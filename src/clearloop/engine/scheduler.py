@@ -161,9 +161,16 @@ class Scheduler:
         self.since_poll = POLL_AFTER  # the first turn of a run always asks the kernel
         try:
             while True:
-                self.turn()
-                if self.stopping:
+                try:
+                    self.turn_until_stopped()
                     break
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:
+                    if self.entry == cython.NULL:
+                        raise  # not of an entry: the poller, or a clock of the program's
+                    self.finish_step()
+                    self.call_exception_handler({"message": "Exception in the event loop", "exception": error})
         finally:
             self.finish_step()
             self.stopping = False
@@ -172,6 +179,12 @@ class Scheduler:
             if self.current_set:
                 self.current_set = False
                 clear_current(self)
+
+    def turn_until_stopped(self):
+        while True:
+            self.turn()
+            if self.stopping:
+                return 0
 
     def _run_once(self):
         """One turn, for code that steps a loop by hand."""

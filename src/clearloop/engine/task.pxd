@@ -24,6 +24,7 @@ cdef class Task(Future):
     cdef int take_yielded(self, object yielded) except -1
     cdef int wait_for(self, Future future) except -1
     cdef int wait_for_foreign(self, object future) except -1
+    cdef int wait_for_any(self, object future) except -1
     cdef int finish_returned(self, object value) except -1
     cdef int again(self, object error) except -1
     cdef int settled(self) except -1

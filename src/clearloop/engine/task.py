@@ -257,6 +257,12 @@ class Task(Future):
         return 0
 
     def wait_for_foreign(self, future):
+        try:
+            return self.wait_for_any(future)
+        except Exception as error:  # of an attribute or method of the program's
+            return self.again(error)
+
+    def wait_for_any(self, future):
         """asyncio's own futures, subclasses, and whatever else has `_asyncio_future_blocking`."""
         blocking = getattr(future, "_asyncio_future_blocking", None)
         if blocking is None:
@@ -272,13 +278,16 @@ class Task(Future):
         if future is self:
             return self.again(RuntimeError(f"Task cannot await on itself: {self!r}"))
         future._asyncio_future_blocking = False
-        try:
-            future.add_done_callback(self._wakeup, context=self.context)
-        except Exception as error:
-            return self.again(error)
+        future.add_done_callback(self._wakeup, context=self.context)
         self.fut_waiter = future
-        if self.must_cancel and future.cancel(msg=self.value):
-            self.must_cancel = False
+        if self.must_cancel:
+            try:
+                if future.cancel(msg=self.value):
+                    self.must_cancel = False
+            except Exception as error:
+                self.loop.call_exception_handler(
+                    {"message": f"Exception in cancel() of what {self!r} waits for", "exception": error, "task": self}
+                )
         return 0
 
     def again(self, error):
