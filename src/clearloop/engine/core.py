@@ -11,8 +11,8 @@ from cython.cimports.clearloop.system.slots import install_extra
 from clearloop.engine import registry
 from clearloop.engine.task import drop_tasks
 
-_running_loop: object = asyncio.get_running_loop
-_eager_task_factory: object = getattr(asyncio, "eager_task_factory", None)
+_running_loop = cython.declare(object, asyncio.get_running_loop)
+_eager_task_factory = cython.declare(object, getattr(asyncio, "eager_task_factory", None))
 
 
 @cython.cclass

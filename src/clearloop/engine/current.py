@@ -14,8 +14,8 @@ from cython.cimports.clearloop.system.capi import Py_DECREF_raw, propagate, vect
 from cython.cimports.cpython.ref import PyObject
 
 _USE_DICT = cython.declare(cython.bint, sys.version_info < (3, 14))
-_tasks: dict = asyncio.tasks._current_tasks if sys.version_info < (3, 14) else {}
-_swap: object = getattr(asyncio.tasks, "_swap_current_task", None)
+_tasks = cython.declare(dict, asyncio.tasks._current_tasks if sys.version_info < (3, 14) else {})
+_swap = cython.declare(object, getattr(asyncio.tasks, "_swap_current_task", None))
 
 
 @cython.cfunc

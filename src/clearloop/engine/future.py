@@ -44,10 +44,10 @@ from cython.cimports.clearloop.system.slots import (
 )
 from cython.cimports.cpython.ref import PyObject
 
-_FUTURE: object = asyncio.Future
-_InvalidStateError: object = exceptions.InvalidStateError
-_CancelledError: object = exceptions.CancelledError
-_NAMES: tuple = ("PENDING", "CANCELLED", "FINISHED", "FINISHED")
+_FUTURE = cython.declare(object, asyncio.Future)
+_InvalidStateError = cython.declare(object, exceptions.InvalidStateError)
+_CancelledError = cython.declare(object, exceptions.CancelledError)
+_NAMES = cython.declare(tuple, ("PENDING", "CANCELLED", "FINISHED", "FINISHED"))
 _THROW_DEPRECATED = cython.declare(cython.bint, sys.version_info >= (3, 12))
 _STOP_ITERATION_WRAPPED = cython.declare(cython.bint, sys.version_info >= (3, 12))
 

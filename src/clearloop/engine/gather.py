@@ -19,11 +19,11 @@ from cython.cimports.clearloop.system.capi import PyCoro_CheckExact
 
 import clearloop
 
-_CancelledError: object = exceptions.CancelledError
-_running_loop: object = events._get_running_loop
-_ensure_future: object = asyncio.ensure_future
-_isfuture: object = asyncio.isfuture
-_create_task: object = Engine.create_task
+_CancelledError = cython.declare(object, exceptions.CancelledError)
+_running_loop = cython.declare(object, events._get_running_loop)
+_ensure_future = cython.declare(object, asyncio.ensure_future)
+_isfuture = cython.declare(object, asyncio.isfuture)
+_create_task = cython.declare(object, Engine.create_task)
 
 
 @cython.cclass

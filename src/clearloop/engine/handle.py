@@ -30,7 +30,7 @@ from cython.cimports.clearloop.system.capi import (
 from cython.cimports.clearloop.system.slots import install_pool, track
 from cython.cimports.cpython.ref import PyObject
 
-_HANDLE: object = asyncio.Handle
+_HANDLE = cython.declare(object, asyncio.Handle)
 
 
 def report_callback_error(handle, loop, error, source_traceback):

@@ -23,10 +23,10 @@ except ImportError:
         """Raised by put() and get() when the queue has been shut down."""
 
 
-_heappush: object = heappush
-_heappop: object = heappop
-_deque: object = deque
-_Shut: object = QueueShutDown
+_heappush = cython.declare(object, heappush)
+_heappop = cython.declare(object, heappop)
+_deque = cython.declare(object, deque)
+_Shut = cython.declare(object, QueueShutDown)
 
 
 def wake_and_dismiss(line):

@@ -6,7 +6,7 @@ from asyncio import events
 import cython
 from cython.cimports.clearloop.engine.gather import future_for
 
-_running_loop: object = events._get_running_loop
+_running_loop = cython.declare(object, events._get_running_loop)
 
 
 @cython.cclass
@@ -52,7 +52,7 @@ def log_error(inner):
 
 
 # asyncio's own where it has one, so that its shields and ours around one future report once
-_log: object = getattr(asyncio.tasks, "_log_on_exception", log_error)
+_log = cython.declare(object, getattr(asyncio.tasks, "_log_on_exception", log_error))
 
 
 def shield(arg):

@@ -15,7 +15,7 @@ from cython.cimports.clearloop.system.capi import (
 from cython.cimports.clearloop.system.slots import install_guard, install_pool
 from cython.cimports.cpython.ref import PyObject
 
-_running_loop: object = events.get_running_loop
+_running_loop = cython.declare(object, events.get_running_loop)
 
 
 @cython.freelist(64)

@@ -49,12 +49,12 @@ from cython.cimports.clearloop.system.slots import install_guard, install_pool
 from cython.cimports.cpython.ref import PyObject
 from cython.cimports.libc.stdint import uint64_t
 
-_TASK: object = asyncio.Task
-_CancelledError: object = exceptions.CancelledError
-_register_task: object = asyncio.tasks._register_task
-_enter_task: object = asyncio.tasks._enter_task
-_leave_task: object = asyncio.tasks._leave_task
-_THROW: object = "throw"
+_TASK = cython.declare(object, asyncio.Task)
+_CancelledError = cython.declare(object, exceptions.CancelledError)
+_register_task = cython.declare(object, asyncio.tasks._register_task)
+_enter_task = cython.declare(object, asyncio.tasks._enter_task)
+_leave_task = cython.declare(object, asyncio.tasks._leave_task)
+_THROW = cython.declare(object, "throw")
 _created = cython.declare(uint64_t, 0)
 
 
@@ -593,7 +593,9 @@ def visit_tasks(loop, visit, argument):
 
 
 def clear_tasks(loop):
-    drop_tasks(cython.cast(Scheduler, loop))
+    # At interpreter exit this runs when the module's names are gone already: nothing here may look one up
+    while cython.cast(Scheduler, loop).first_task != cython.NULL:
+        unlink_task(cython.cast(Scheduler, loop), cython.cast(Task, cython.cast(Scheduler, loop).first_task))
     return 0
 
 

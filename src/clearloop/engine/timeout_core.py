@@ -18,10 +18,10 @@ from cython.cimports.clearloop.engine.task import Task
 from cython.cimports.clearloop.engine.timers import nanoseconds
 from cython.cimports.clearloop.engine.waiters import DONE
 
-_CancelledError: object = exceptions.CancelledError
-_running_loop: object = events._get_running_loop
-_current_task: object = current_task
-_STAGES: tuple = ("created", "active", "expiring", "expired", "finished")
+_CancelledError = cython.declare(object, exceptions.CancelledError)
+_running_loop = cython.declare(object, events._get_running_loop)
+_current_task = cython.declare(object, current_task)
+_STAGES = cython.declare(tuple, ("created", "active", "expiring", "expired", "finished"))
 
 
 @cython.cclass

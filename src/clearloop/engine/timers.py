@@ -22,7 +22,7 @@ from cython.cimports.libc.stdint import INT64_MAX, int64_t
 from cython.cimports.libc.stdlib import free, malloc
 from cython.cimports.libc.string import memcpy
 
-_TIMER_HANDLE: object = asyncio.TimerHandle
+_TIMER_HANDLE = cython.declare(object, asyncio.TimerHandle)
 CACHE_LINE = cython.declare(cython.size_t, 64)
 SWEEP_FROM = cython.declare(cython.Py_ssize_t, 128)  # below this, dead timers cost less than looking for them
 NEVER = cython.declare(cython.double, 9.2e9)  # seconds; past this a deadline does not fit, and nobody waits 292 years

@@ -18,8 +18,8 @@ from cython.cimports.clearloop.engine.scheduler import Scheduler
 from cython.cimports.clearloop.system.capi import PyThread_get_thread_ident
 from cython.cimports.cpython.ref import PyObject
 
-_CancelledError: object = exceptions.CancelledError
-_running_loop: object = events._get_running_loop
+_CancelledError = cython.declare(object, exceptions.CancelledError)
+_running_loop = cython.declare(object, events._get_running_loop)
 
 
 @cython.cclass

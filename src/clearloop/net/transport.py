@@ -64,12 +64,12 @@ from cython.cimports.libc.stdint import uint32_t
 from cython.cimports.libc.stdlib import malloc
 from cython.cimports.libc.string import memset
 
-_TRANSPORT: object = asyncio.Transport
-_BUFFERED: object = asyncio.BufferedProtocol
-_data_received: object = "data_received"
-_get_buffer: object = "get_buffer"
-_buffer_updated: object = "buffer_updated"
-_any_size: object = -1
+_TRANSPORT = cython.declare(object, asyncio.Transport)
+_BUFFERED = cython.declare(object, asyncio.BufferedProtocol)
+_data_received = cython.declare(object, "data_received")
+_get_buffer = cython.declare(object, "get_buffer")
+_buffer_updated = cython.declare(object, "buffer_updated")
+_any_size = cython.declare(object, -1)
 
 READ_SIZE = cython.declare(cython.Py_ssize_t, 256 * 1024)
 READS_PER_EVENT = cython.declare(cython.int, 8)  # full reads, before the other sockets have their turn

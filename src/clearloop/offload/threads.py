@@ -19,7 +19,7 @@ from cython.cimports.clearloop.engine.ring import ring_push
 from cython.cimports.clearloop.engine.runnable import Runnable
 from cython.cimports.clearloop.engine.scheduler import Scheduler
 
-_pools: object = weakref.WeakSet()
+_pools = cython.declare(object, weakref.WeakSet())
 
 
 @cython.cclass
