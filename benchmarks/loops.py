@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def environment() -> dict[str, str]:
     """The children's environment.  A checkout that was built in place is measured without being installed."""
     env = dict(os.environ)
     source = Path(__file__).resolve().parent.parent / "src"
-    if (source / OURS).is_dir():
+    if (source / OURS / "engine" / f"core{sysconfig.get_config_var('EXT_SUFFIX')}").exists():
         env["PYTHONPATH"] = os.pathsep.join(filter(None, (env.get("PYTHONPATH", ""), str(source))))
     env.pop("PYTHONASYNCIODEBUG", None)
     env.pop("PYTHONDEVMODE", None)
