@@ -19,6 +19,11 @@ if hasattr(socket, "AF_UNIX"):
     __all__ += ["open_unix_connection", "start_unix_server"]
 
 
+def __getattr__(name):
+    # `clearloop.streams` stands where programs know `asyncio.streams`, FlowControlMixin and all
+    return getattr(asyncio.streams, name)
+
+
 # ---- connections and servers -----------------------------------------------------------------------------------------
 
 
