@@ -1,4 +1,4 @@
-"""Streams over real sockets: servers, connections, back pressure both ways, errors and ends; on our loop and asyncio's."""
+"""Streams over real sockets: servers, connections, back pressure, errors and ends; on our loop and on asyncio's."""
 
 import asyncio
 import gc

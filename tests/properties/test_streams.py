@@ -62,7 +62,9 @@ async def play(reader, steps):
         # asyncio's read to the end takes its blocks as they come, ours leaves them where they are
         left = None if keeps_blocks or any(pending) else bytes(reader._buffer)
         told = ["pending" if not task.done() else described(outcome(task)) for task, _ in reads]
-        story.append((told, left, reader.at_eof() if left is not None else None, keeps_blocks or may_be_paused or reader._eof or transport.paused))
+        ended = reader.at_eof() if left is not None else None
+        paused = keeps_blocks or may_be_paused or reader._eof or transport.paused
+        story.append((told, left, ended, paused))
 
     for step, argument in steps:
         if step == "feed":

@@ -1,4 +1,4 @@
-r"""What StreamReader, StreamWriter and their protocol do per packet; the coroutine methods are in clearloop/streams.py.
+"""What StreamReader, StreamWriter and their protocol do per packet; their coroutine methods are in streams.py.
 
 Received bytes stay the objects that the transport made, in a list of chunks: read(n) and readexactly(n) that want just
 what came get that very object, and nothing is copied into a buffer first.  What spans chunks is joined when it is read.
@@ -42,11 +42,11 @@ from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
 from cython.cimports.cpython.ref import PyObject
 from cython.cimports.libc.string import memchr, memcpy
 
-_READER = cython.declare(object, asyncio.StreamReader)
-_WRITER = cython.declare(object, asyncio.StreamWriter)
-_PROTOCOL = cython.declare(object, asyncio.StreamReaderProtocol)
-_IncompleteReadError = cython.declare(object, exceptions.IncompleteReadError)
-_LimitOverrunError = cython.declare(object, exceptions.LimitOverrunError)
+_READER: object = asyncio.StreamReader
+_WRITER: object = asyncio.StreamWriter
+_PROTOCOL: object = asyncio.StreamReaderProtocol
+_IncompleteReadError: object = exceptions.IncompleteReadError
+_LimitOverrunError: object = exceptions.LimitOverrunError
 _NEWLINE: bytes = b"\n"
 _NOTHING: bytes = b""
 
