@@ -6,8 +6,10 @@ arrives just before the loop goes to sleep still wakes it, Ctrl-C included.
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
+import sys
 import threading
 
 
@@ -135,3 +137,13 @@ class Signals:
 
 def _nothing(number, frame):
     pass
+
+
+def _forked():
+    # The child has the parent's socket pair: its signals would reach the parent's loop.  asyncio does this from 3.12 on.
+    if threading.current_thread() is threading.main_thread():
+        signal.set_wakeup_fd(-1)
+
+
+if sys.version_info < (3, 12):
+    os.register_at_fork(after_in_child=_forked)
