@@ -1,6 +1,7 @@
 """Random programs leave the same log on clearloop as on asyncio: order, results, errors, messages, counts."""
 
 import os
+import sys
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,6 +20,8 @@ apis = pytest.mark.parametrize("api", [OURS, MIXED, FOREIGN, EXPORTED], ids=["ou
 
 
 def compare(program, api):
+    if api is OURS and sys.version_info < (3, 13):
+        pytest.skip("clearloop's gather, wait_for and timeout are those of asyncio's newest release")
     expected, expected_reports = Run(program, ORACLE).run()
     log, reports = Run(program, api).run()
     assert log == expected
