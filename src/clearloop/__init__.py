@@ -41,6 +41,7 @@ _OWN = {
     "LifoQueue": "clearloop.queues",
     "QueueShutDown": "clearloop.queues",
     "StreamReader": "clearloop.streams",
+    "StreamReaderProtocol": "clearloop.streams",
     "StreamWriter": "clearloop.streams",
     "start_server": "clearloop.streams",
     "open_connection": "clearloop.streams",

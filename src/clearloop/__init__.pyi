@@ -28,7 +28,6 @@ from asyncio import ReadTransport as ReadTransport
 from asyncio import SelectorEventLoop as SelectorEventLoop
 from asyncio import SendfileNotAvailableError as SendfileNotAvailableError
 from asyncio import Server as Server
-from asyncio import StreamReaderProtocol as StreamReaderProtocol
 from asyncio import SubprocessProtocol as SubprocessProtocol
 from asyncio import SubprocessTransport as SubprocessTransport
 from asyncio import TaskGroup as TaskGroup
@@ -100,6 +99,7 @@ from clearloop.runners import Runner as Runner
 from clearloop.runners import get_event_loop as get_event_loop
 from clearloop.runners import run as run
 from clearloop.streams import StreamReader as StreamReader
+from clearloop.streams import StreamReaderProtocol as StreamReaderProtocol
 from clearloop.streams import StreamWriter as StreamWriter
 from clearloop.streams import open_connection as open_connection
 from clearloop.streams import open_unix_connection as open_unix_connection
