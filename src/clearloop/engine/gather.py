@@ -126,11 +126,7 @@ class _GatheringFuture(Future):
             results.append(child.result() if error is None else error)
         if self.cancel_requested:
             # the children may have ended otherwise; who cancelled the outer future still gets a cancellation
-            if child.cancelled():
-                self.fail(child._make_cancelled_error())
-            else:
-                message = self.cancel_message
-                self.fail(_CancelledError() if message is None else _CancelledError(message))
+            self.fail(child._make_cancelled_error())  # with the message that the last child remembers
         else:
             self.settle(RETURNED, results)
         return 0
