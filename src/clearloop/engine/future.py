@@ -520,5 +520,5 @@ def offset_of_attributes():
 install_attributes(Future, offset_of_attributes())
 install_extra(Future, visit_attributes, clear_attributes)
 install_guard(Future, future_may_die_silently)
-install_pool(Future, True)
+install_pool(Future, 4096, True)
 install_send(FutureIterator, send_to_future)

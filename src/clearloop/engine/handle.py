@@ -178,4 +178,4 @@ def keep(handle):
     return 0
 
 
-install_pool(Handle, False)
+install_pool(Handle, 32768, False)

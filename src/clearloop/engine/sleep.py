@@ -93,5 +93,5 @@ def settle_later(future, answer):
 
 
 install_guard(SleepFuture, future_may_die_silently)
-install_pool(SleepFuture, False)
+install_pool(SleepFuture, 4096, False)
 install_send(Switch, send_to_switch)

@@ -600,4 +600,4 @@ def clear_tasks(loop):
 
 
 install_guard(Task, task_may_die_silently)
-install_pool(Task, True)
+install_pool(Task, 4096, True)

@@ -288,4 +288,4 @@ def new_timer_handle(loop, timers, when, callback, args, context):
     return handle
 
 
-install_pool(TimerHandle, False)
+install_pool(TimerHandle, 4096, False)

@@ -705,4 +705,4 @@ def connect_result(sock, turn: Turn):
 
 
 install_guard(Turn, future_may_die_silently)
-install_pool(Turn, True)
+install_pool(Turn, 1024, True)

@@ -1,8 +1,9 @@
 # What Cython leaves out of a type's slots, for the few types of which a program makes millions.
 #
 # A pool keeps freed objects of exactly one type for the next allocation: no allocator, no garbage collector's count.
-# One pool per compiled module (the C below is compiled into each module that cimports it).  Objects of an untracked
-# pool are never shown to the collector; their type says why no cycle can survive through them.
+# One pool per compiled module (the C below is compiled into each module that cimports it).  The limits are sized for
+# bursts: a full pool of handles keeps 3 MiB, all pools together stay under 6 MiB.  Objects of an untracked pool are not
+# shown to the collector; their type says why no cycle can survive through them.
 #
 # A guarded finalizer: Cython runs __del__ for each dying object of a type that has it, which costs more than the rest
 # of the object's end.  The guard, a C function, is asked first; it also frees what Cython does not know of.
@@ -12,12 +13,11 @@ from cpython.ref cimport PyObject
 
 cdef extern from *:
     """
-    #define CLEARLOOP_POOL_LIMIT 512
-
     static PyTypeObject *clearloop_pool_type = NULL;
     static int clearloop_pool_tracks = 1;
-    static PyObject *clearloop_pool[CLEARLOOP_POOL_LIMIT];
+    static PyObject **clearloop_pool = NULL;
     static int clearloop_pool_size = 0;
+    static int clearloop_pool_limit = 0;
 
     static PyObject *clearloop_pool_alloc(PyTypeObject *type, Py_ssize_t items) {
         PyObject *o;
@@ -43,7 +43,7 @@ cdef extern from *:
     static void clearloop_pool_free(void *p) {
         PyObject *o = (PyObject *) p;
         /* the collector remembers for good that an object was finalized: such a one cannot live twice */
-        if (Py_TYPE(o) == clearloop_pool_type && clearloop_pool_size < CLEARLOOP_POOL_LIMIT &&
+        if (Py_TYPE(o) == clearloop_pool_type && clearloop_pool_size < clearloop_pool_limit &&
             !PyObject_GC_IsFinalized(o)) {
             clearloop_pool[clearloop_pool_size++] = o;
         } else {
@@ -51,7 +51,9 @@ cdef extern from *:
         }
     }
 
-    static void clearloop_install_pool(PyObject *type, int tracks) {
+    static void clearloop_install_pool(PyObject *type, int limit, int tracks) {
+        clearloop_pool = malloc(limit * sizeof(PyObject *));
+        clearloop_pool_limit = clearloop_pool == NULL ? 0 : limit;
         clearloop_pool_type = (PyTypeObject *) type;
         clearloop_pool_tracks = tracks;
         clearloop_pool_type->tp_alloc = clearloop_pool_alloc;
@@ -123,7 +125,7 @@ cdef extern from *:
     ctypedef int (*visitor_function "clearloop_visitor")(PyObject* o, visitproc visit, void* argument) noexcept
     ctypedef int (*clearer_function "clearloop_clearer")(PyObject* o) noexcept
 
-    void install_pool "clearloop_install_pool"(object type, bint tracks)
+    void install_pool "clearloop_install_pool"(object type, int limit, bint tracks)
     void install_guard "clearloop_install_guard"(object type, guard_function may_die_silently)
     void install_extra "clearloop_install_extra"(object type, visitor_function visit, clearer_function clear)
     void track "clearloop_track"(PyObject* o) noexcept
