@@ -2,24 +2,18 @@
 
 `run` gives every test a loop of its own.  What reaches the loop's exception handler fails the test: a program that got
 its answers while the loop logged errors has not been served well.
-
-CLEARLOOP_APPS_LOOP=asyncio runs the same programs on asyncio's loop, which tells an assumption of a test from a bug of
-ours.  CLEARLOOP_APPS_TORTURE=1 collects garbage at nearly every allocation (see test_torture.py).
 """
 
 import asyncio
 import gc
-import os
 import resource
 
 import pytest
 import servers
+from chosen import FACTORIES, LOOP, TORTURE
 
 import clearloop
 
-FACTORIES = {"clearloop": clearloop.new_event_loop, "asyncio": asyncio.SelectorEventLoop}
-LOOP = os.environ.get("CLEARLOOP_APPS_LOOP", "clearloop")
-TORTURE = os.environ.get("CLEARLOOP_APPS_TORTURE") == "1"
 LIMIT = 20  # seconds for one program: far more than any needs, so that only a hang meets it
 
 

@@ -13,7 +13,7 @@ import threading
 import time
 
 import pytest
-from conftest import FACTORIES, LOOP
+from chosen import FACTORIES, LOOP
 
 anyio = pytest.importorskip("anyio", reason="anyio is not installed")
 from anyio import from_thread, to_thread  # noqa: E402

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import LOOP
+from chosen import LOOP
 
 import clearloop
 

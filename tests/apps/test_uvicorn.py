@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import servers
-from conftest import LOOP
+from chosen import LOOP
 
 import clearloop
 
@@ -190,7 +190,17 @@ def test_ctrl_c_ends_the_server(run):
 def test_several_workers_and_a_unix_socket(run, tmp_path):
     path = str(tmp_path / "uvicorn.sock")
 
+    async def until_it_listens():
+        # the workers say that they are ready before they are
+        while True:
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_unix_connection(path)
+                writer.close()
+                return
+            await asyncio.sleep(0.01)
+
     async def main():
+        await until_it_listens()
         async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(path)) as session:
 
             async def get():

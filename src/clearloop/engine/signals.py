@@ -6,6 +6,7 @@ arrives just before the loop goes to sleep still wakes it, Ctrl-C included.
 
 import asyncio
 import contextlib
+import inspect
 import os
 import signal
 import socket
@@ -24,7 +25,7 @@ class Signals:
 
     def add(self, number, callback, args):
         """See EventLoop.add_signal_handler."""
-        if asyncio.iscoroutine(callback) or asyncio.coroutines.iscoroutinefunction(callback):
+        if asyncio.iscoroutine(callback) or inspect.iscoroutinefunction(callback):
             raise TypeError("coroutines cannot be used with add_signal_handler()")
         self._check(number)
         self._loop._check_closed()
