@@ -42,13 +42,13 @@ from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
 from cython.cimports.cpython.ref import PyObject
 from cython.cimports.libc.string import memchr, memcpy
 
-_READER: object = asyncio.StreamReader
-_WRITER: object = asyncio.StreamWriter
-_PROTOCOL: object = asyncio.StreamReaderProtocol
-_IncompleteReadError: object = exceptions.IncompleteReadError
-_LimitOverrunError: object = exceptions.LimitOverrunError
-_NEWLINE: bytes = b"\n"
-_NOTHING: bytes = b""
+_READER = cython.declare(object, asyncio.StreamReader)
+_WRITER = cython.declare(object, asyncio.StreamWriter)
+_PROTOCOL = cython.declare(object, asyncio.StreamReaderProtocol)
+_IncompleteReadError = cython.declare(object, exceptions.IncompleteReadError)
+_LimitOverrunError = cython.declare(object, exceptions.LimitOverrunError)
+_NEWLINE = cython.declare(bytes, b"\n")
+_NOTHING = cython.declare(bytes, b"")
 
 DEFAULT_LIMIT = 64 * 1024
 LARGEST = cython.declare(cython.Py_ssize_t, sys.maxsize // 4)
