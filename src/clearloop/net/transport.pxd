@@ -72,6 +72,7 @@ cdef class StreamTransport(Source):
     cdef int peer_ended(self) except -1
     cdef int write_ready(self) except -1
     cdef int append(self, object data) except -1
+    cdef int offer_queue(self) except -1
     cdef int send_queue(self) except -1
     cdef int send_many(self) except -1
     cdef int drop_sent(self, Py_ssize_t count) except -1

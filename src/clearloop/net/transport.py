@@ -254,10 +254,11 @@ class StreamTransport(Source):
             self.lose(None)
 
     def abort(self):
-        """Close the transport at once; what is queued is lost.
+        """Close the transport at once; what the kernel has not taken is lost.
 
         https://docs.python.org/3/library/asyncio-protocol.html#asyncio.WriteTransport.abort
         """
+        self.offer_queue()
         self.lose(None)
 
     def is_closing(self):
@@ -287,6 +288,7 @@ class StreamTransport(Source):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
+            self.offer_queue()
             self.fatal(error, f"Fatal error: protocol.{method}() call failed.")
         return 0
 
@@ -549,6 +551,12 @@ class StreamTransport(Source):
     def wait_until_writable(self):
         if self.phase < LOST:
             self.watch(self.watched | WRITABLE)
+        return 0
+
+    def offer_queue(self):
+        """Before a sudden end: what this step has written would have left at once on asyncio's loop."""
+        if self.size and self.phase < LOST and not self.watched & WRITABLE:
+            self.send_queue()
         return 0
 
     def send_queue(self):
