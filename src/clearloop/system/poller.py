@@ -44,7 +44,9 @@ from cython.cimports.libc.stdint import uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free, realloc
 from cython.cimports.libc.string import memset
 
-BATCH = cython.declare(cython.int, 512)  # events taken from the kernel at once
+# Events taken from the kernel at once. More would read hundreds of sockets before the first task runs, and what was
+# read would have left the cache by then: 512 connections cost 3 to 10 % more with 512 than with 64.
+BATCH = cython.declare(cython.int, 64)
 WAKE = cython.declare(uint64_t, 0xFFFF_FFFF_FFFF_FFFF)
 
 
@@ -166,7 +168,7 @@ class EpollPoller(Poller):
         return self.epoll_fd
 
     def wait(self, timeout):
-        reported: epoll_event[512]
+        reported: epoll_event[64]
         limit: timespec
         state: cython.pointer(PyThreadState)
         count: cython.int
