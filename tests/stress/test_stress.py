@@ -37,7 +37,7 @@ async def a_switch(number):
 def test_a_million_tasks_leave_no_memory_behind():
     async def main(rounds):
         total = 0
-        for start in range(rounds):
+        for _round in range(rounds):
             tasks = [asyncio.create_task((nothing, a_switch)[n % 2](n)) for n in range(1000)]
             for task in tasks[::10]:
                 task.cancel()
@@ -76,7 +76,7 @@ def test_a_hundred_thousand_timers_with_cancellations_fire_in_order():
         already = len(fired)
         loop.call_soon(loop.stop)
         loop.run_forever()
-        for when, number in fired[already:]:
+        for when, _number in fired[already:]:
             assert when <= now[0]
             if dice.random() < 0.02:
                 loop.call_later(0.25, lambda: None).cancel()

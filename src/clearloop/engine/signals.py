@@ -141,7 +141,7 @@ def _nothing(number, frame):
 
 
 def _forked():
-    # The child has the parent's socket pair: its signals would reach the parent's loop.  asyncio does this from 3.12 on.
+    # The child has the parent's socket pair: its signals would reach the parent's loop.  asyncio does so from 3.12 on.
     if threading.current_thread() is threading.main_thread():
         signal.set_wakeup_fd(-1)
 
