@@ -540,13 +540,13 @@ def callbacks_that_cancel_their_own_handle(new, Task):
     callback = Callback()
     callback.handle = loop.call_soon(callback)
     del callback
-    handle = loop.call_later(0, lambda: handle.cancel())
+    handles = []
+    handles.append(loop.call_later(0, lambda: handles[0].cancel()))
     time.sleep(0.001)
     run_some(loop, seen)
     run_some(loop, seen)
-    seen.append((handle.cancelled(), isinstance(handle, asyncio.TimerHandle)))
-    reference = weakref.ref(handle)
-    del handle
+    seen.append((handles[0].cancelled(), isinstance(handles[0], asyncio.TimerHandle)))
+    reference = weakref.ref(handles.pop())
     gc.collect()
     seen.append(reference() is None)
     loop.close()
