@@ -1,6 +1,7 @@
 """run, Runner and get_event_loop: how a program starts on clearloop."""
 
 import asyncio
+import sys
 import threading
 import warnings
 
@@ -51,6 +52,22 @@ def get_event_loop():
         loop = new_event_loop()
         asyncio.set_event_loop(loop)
     return loop
+
+
+def get_loop_for_new():
+    """The loop of what gather() and shield() make while none runs, as this Python's asyncio finds it.
+
+    Raises RuntimeError when none was set; up to Python 3.13 the main thread gets one if it never had any.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        loop = _loop_that_was_set()
+        if loop is not None:
+            return loop
+        local = getattr(asyncio.get_event_loop_policy(), "_local", None)
+    if sys.version_info < (3, 14) and not getattr(local, "_set_called", True):
+        return get_event_loop()
+    raise RuntimeError(f"There is no current event loop in thread {threading.current_thread().name!r}.")
 
 
 def _loop_that_was_set():

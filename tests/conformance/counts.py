@@ -8,7 +8,7 @@ from .target import CHOICE
 
 
 def planned(cases: Iterable[type]) -> dict[str, Counter]:
-    """For each module, how many tests run and how many are left out as private or later, over all variants."""
+    """For each module, how many tests run and how many are left out, by kind, over all variants."""
     modules: dict[str, Counter] = defaultdict(Counter)
     for case in cases:
         source = case.source
@@ -27,6 +27,6 @@ def _line(name: str, counts: Counter) -> str:
     text = (
         f"conformance: {name:26} {counts['run']:5} run on {CHOICE}, "
         f"{counts['private']} excluded (private), {counts['later']} later"
-    )
+    ) + (f", {counts['older']} older" if counts["older"] else "")
     outcomes = [f"{counts[outcome]} {outcome}" for outcome in ("failed", "skipped") if counts[outcome]]
     return text + (f"; of those run {', '.join(outcomes)}" if outcomes else "")

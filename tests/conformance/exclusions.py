@@ -1,8 +1,9 @@
 """Reads ``exclusions.toml``, the one list of what does not run on the target, and why.
 
 A rule names tests by glob, ``module.Class.test`` or, for one variant only, ``module.Class/variant.test``; the versions
-of Python in which it holds; and its reason. Three kinds: *private* (the test replaces or reads private parts of
-asyncio's own loop), *later* (a feature that is still to come) and, for whole classes, *elsewhere* (not about a loop).
+of Python in which it holds; and its reason. The kinds: *private* (the test replaces or reads private parts of
+asyncio's own classes), *later* (a feature that is still to come), *older* (what asyncio itself has changed since) and,
+for whole classes, *elsewhere* (not about a loop).
 """
 
 import fnmatch

@@ -3,7 +3,7 @@
 import asyncio
 
 import cython
-from cython.cimports.clearloop.engine.future import Future, new_future
+from cython.cimports.clearloop.engine.future import new_future
 from cython.cimports.clearloop.engine.scheduler import Scheduler
 from cython.cimports.clearloop.engine.task import Task, clear_tasks, new_task, visit_tasks
 from cython.cimports.clearloop.system.slots import install_extra
@@ -51,10 +51,12 @@ class Engine(Scheduler):
 
     def make_task(self, coro, name, context, options):
         """By way of the user's task factory, called as the asyncio of this Python calls it."""
-        if registry.FACTORIES_TAKE_NAME:
-            return self.task_factory(self, coro, name=name, context=context, **options)
         if context is not None:
             options["context"] = context
+        if registry.FACTORIES_TAKE_NAME:
+            if name is not None:
+                options["name"] = name
+            return self.task_factory(self, coro, **options)
         task = self.task_factory(self, coro, **options)
         if name is not None:
             set_name = getattr(task, "set_name", None)

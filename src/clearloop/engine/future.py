@@ -44,12 +44,33 @@ from cython.cimports.clearloop.system.slots import (
 )
 from cython.cimports.cpython.ref import PyObject
 
+from clearloop.engine import call_graph
+
 _FUTURE = cython.declare(object, asyncio.Future)
 _InvalidStateError = cython.declare(object, exceptions.InvalidStateError)
 _CancelledError = cython.declare(object, exceptions.CancelledError)
 _NAMES = cython.declare(tuple, ("PENDING", "CANCELLED", "FINISHED", "FINISHED"))
 _THROW_DEPRECATED = cython.declare(cython.bint, sys.version_info >= (3, 12))
-_STOP_ITERATION_WRAPPED = cython.declare(cython.bint, sys.version_info >= (3, 12))
+_INITIALIZED_ONCE = cython.declare(cython.bint, sys.version_info >= (3, 15))
+
+
+def asyncio_wraps_stop_iteration():
+    """Whether asyncio makes a RuntimeError of it, or raises TypeError: which one changed in patch releases."""
+
+    class Loop:
+        def get_debug(self):
+            return False
+
+    future = asyncio.Future(loop=Loop())
+    try:
+        future.set_exception(StopIteration())
+    except TypeError:
+        return False
+    future.exception()  # fetched
+    return True
+
+
+_STOP_ITERATION_WRAPPED = cython.declare(cython.bint, asyncio_wraps_stop_iteration())
 
 
 @cython.cclass
@@ -59,6 +80,8 @@ class Future(Runnable):
     __class_getitem__ = classmethod(GenericAlias)
 
     def __init__(self, *, loop=None):
+        if _INITIALIZED_ONCE and self.loop is not None:
+            raise RuntimeError(f"{type(self).__name__} object is already initialized")
         if loop is None:
             loop = events.get_event_loop()
         self.loop = loop
@@ -359,6 +382,10 @@ class Future(Runnable):
         ]
 
     @property
+    def _asyncio_awaited_by(self):
+        return call_graph.awaited_by(self.waiters()) if self.waiter is not None else None
+
+    @property
     def _loop(self):
         return self.loop
 
@@ -370,6 +397,10 @@ class Future(Runnable):
     def _cancel_message(self, message):
         if self.state <= CANCELLED:
             self.value = message
+
+    @_cancel_message.deleter
+    def _cancel_message(self):
+        raise AttributeError("_cancel_message cannot be deleted")
 
     @property
     def _cancelled_exc(self):

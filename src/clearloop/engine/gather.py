@@ -17,8 +17,6 @@ from cython.cimports.clearloop.engine.scheduler import Scheduler
 from cython.cimports.clearloop.engine.task import Task, new_task
 from cython.cimports.clearloop.system.capi import PyCoro_CheckExact
 
-import clearloop
-
 _CancelledError = cython.declare(object, exceptions.CancelledError)
 _running_loop = cython.declare(object, events._get_running_loop)
 _ensure_future = cython.declare(object, asyncio.ensure_future)
@@ -136,6 +134,9 @@ class _GatheringFuture(Future):
 class ChildDone(Runnable):
     """Waits in one child."""
 
+    def _waits_for(self):
+        return self.outer
+
     def run(self):
         self.outer.child_done(self.child)
         return 0
@@ -151,10 +152,17 @@ def waits_natively(future, loop):
     )
 
 
+@cython.cfunc
+def loop_for_new() -> object:
+    from clearloop.runners import get_loop_for_new  # later: the loop that it makes needs this module
+
+    return get_loop_for_new()
+
+
 def future_for(awaitable, loop):
     """asyncio.ensure_future; without a loop, a future brings its own and a coroutine gets the thread's."""
     if loop is None and not _isfuture(awaitable):
-        loop = clearloop.get_event_loop()
+        loop = loop_for_new()
     return _ensure_future(awaitable, loop=loop)
 
 
@@ -200,7 +208,7 @@ def gather(*coros_or_futures, return_exceptions=False):
     loop = _running_loop()
     if not awaitables:
         if loop is None:
-            loop = clearloop.get_event_loop()
+            loop = loop_for_new()
         empty = loop.create_future()
         empty.set_result([])
         return empty

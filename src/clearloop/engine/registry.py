@@ -12,8 +12,8 @@ import weakref
 
 from clearloop.engine.task import native_tasks
 
-# From 3.13.3 create_task hands name and context to the factory; before, it set the name afterwards.
-FACTORIES_TAKE_NAME = sys.version_info >= (3, 13, 3)
+# From 3.14 create_task hands the name to the factory, as 3.13.3 alone did before; else it sets the name afterwards.
+FACTORIES_TAKE_NAME = sys.version_info >= (3, 14) or sys.version_info[:3] == (3, 13, 3)
 
 _loops = {}  # id -> weak reference; copied in one step, since another thread may make a loop meanwhile
 

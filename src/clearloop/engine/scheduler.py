@@ -20,6 +20,7 @@ from cython.cimports.clearloop.engine.current import clear_current
 from cython.cimports.clearloop.engine.handle import Handle, new_handle
 from cython.cimports.clearloop.engine.ring import ring_init, ring_pop, ring_prefetch, ring_push, ring_resize, ring_size
 from cython.cimports.clearloop.engine.runnable import Runnable, Source
+from cython.cimports.clearloop.engine.shared_handle import new_shared_handle
 from cython.cimports.clearloop.engine.timers import TimerHandle, Timers, nanoseconds, new_timer_handle
 from cython.cimports.clearloop.system.capi import (
     Py_DECREF_raw,
@@ -29,11 +30,15 @@ from cython.cimports.clearloop.system.capi import (
 )
 from cython.cimports.clearloop.system.clock import coarse_ns, monotonic_ns
 from cython.cimports.clearloop.system.poller import EpollPoller, Poller
-from cython.cimports.clearloop.system.slots import install_extra, track, visitproc
+from cython.cimports.clearloop.system.slots import install_extra, track
 from cython.cimports.cpython.ref import PyObject
 from cython.cimports.libc.stdint import INT64_MAX, int64_t
 from cython.cimports.libc.stdlib import free, realloc
 
+# The public one is deprecated from 3.14
+_iscoroutinefunction = cython.declare(
+    object, getattr(asyncio.coroutines, "_iscoroutinefunction", None) or asyncio.coroutines.iscoroutinefunction
+)
 POLL_AFTER = cython.declare(cython.Py_ssize_t, 256)
 # An idle loop does not wake for timers more often than every quarter of a millisecond: a wake-up costs some 5 us, and
 # dense deadlines share it (asyncio and libuv round to whole milliseconds).  A lone timer fires on time.
@@ -93,7 +98,7 @@ class Scheduler:
         """
         if self.closed:
             self.check_closed()
-        handle: Handle = new_handle(self, callback, args, context)
+        handle: Handle = new_shared_handle(self, callback, args, context)
         if self.debug:
             self.check_callback(callback, "call_soon_threadsafe")
             handle.note = [format_helpers.extract_stack(sys._getframe(0)), None]
@@ -442,7 +447,7 @@ class Scheduler:
         return 0
 
     def check_callback(self, callback, method):
-        if asyncio.iscoroutine(callback) or asyncio.coroutines.iscoroutinefunction(callback):
+        if asyncio.iscoroutine(callback) or _iscoroutinefunction(callback):
             raise TypeError(f"coroutines cannot be used with {method}()")
         if not callable(callback):
             raise TypeError(f"a callable object was expected by {method}(), got {callback!r}")

@@ -13,6 +13,9 @@ _running_loop = cython.declare(object, events._get_running_loop)
 class Shield:
     """The link between the inner future and the outer one, which alone is cancelled."""
 
+    def _waits_for(self):
+        return self.outer
+
     def inner_done(self, inner):
         outer = self.outer
         if outer.done():

@@ -19,12 +19,13 @@ of another make the task behaves as asyncio's own does.
 """
 
 import asyncio
+import contextvars
 import sys
-from asyncio import base_futures, base_tasks, coroutines, events, exceptions, format_helpers
+from asyncio import base_tasks, coroutines, exceptions, format_helpers
 from types import GenericAlias
 
 import cython
-from cython.cimports.clearloop.engine.current import clear_current, set_current, swap_current
+from cython.cimports.clearloop.engine.current import set_current, swap_current
 from cython.cimports.clearloop.engine.future import BY_ITERATOR, CANCELLED, PENDING, RAISED, RETURNED, Future
 from cython.cimports.clearloop.engine.ring import ring_push
 from cython.cimports.clearloop.engine.scheduler import Scheduler
@@ -55,6 +56,8 @@ _register_task = cython.declare(object, asyncio.tasks._register_task)
 _enter_task = cython.declare(object, asyncio.tasks._enter_task)
 _leave_task = cython.declare(object, asyncio.tasks._leave_task)
 _THROW = cython.declare(object, "throw")
+_INITIALIZED_ONCE = cython.declare(cython.bint, sys.version_info >= (3, 15))
+_CONTEXT_CHECKED = cython.declare(cython.bint, sys.version_info >= (3, 15))
 _created = cython.declare(uint64_t, 0)
 
 
@@ -65,7 +68,7 @@ class Task(Future):
     __class_getitem__ = classmethod(GenericAlias)
 
     def __init__(self, coro, *, loop=None, name=None, context=None, eager_start=False):
-        if self.linked:  # initialised a second time
+        if self.linked and not _INITIALIZED_ONCE:
             unlink_task(self.loop, self)
         Future.__init__(self, loop=loop)
         self.plain = type(self) is Task
@@ -73,6 +76,8 @@ class Task(Future):
         self.must_cancel = False
         self.cancel_requests = 0
         check_coroutine(coro)
+        if _CONTEXT_CHECKED and context is not None and type(context) is not contextvars.Context:
+            raise TypeError(f"a contextvars.Context was expected, got {context!r}")
         self.begin(coro, name, context, eager_start)
 
     def begin(self, coro, name, context, eager):
@@ -143,7 +148,8 @@ class Task(Future):
     def stepped_when_done(self):
         """Somebody has settled the task from outside: its coroutine cannot go on, and says so."""
         error = exceptions.InvalidStateError(f"__step(): already done: {self!r}")
-        self.loop.call_exception_handler({"message": "A task was settled while it ran", "exception": error, "task": self})
+        context = {"message": "A task was settled while it ran", "exception": error, "task": self}
+        self.loop.call_exception_handler(context)
         return 0
 
     def step(self):
@@ -506,6 +512,8 @@ def check_coroutine(coro):
 def new_task(loop, coro, name, context, eager):
     if not PyCoro_CheckExact(coro):
         check_coroutine(coro)
+    if context is not None and _CONTEXT_CHECKED and type(context) is not contextvars.Context:
+        raise TypeError(f"a contextvars.Context was expected, got {context!r}")
     task: Task = Task.__new__(Task)
     task.loop = loop
     task.native = True

@@ -109,6 +109,9 @@ def failed(child: object) -> cython.bint:
 class Arrival(Runnable):
     """Waits in one child."""
 
+    def _waits_for(self):
+        return self.gate
+
     def run(self):
         self.gate.arrived(self.child)
         return 0

@@ -7,6 +7,7 @@ import asyncio
 import itertools
 import os
 import socket
+import sys
 from asyncio.log import logger
 
 from clearloop.net.resolver import resolve
@@ -48,7 +49,8 @@ def check_tls_options(ssl, **options):
 
 
 def check_plain_socket(sock):
-    if hasattr(sock, "context") and hasattr(sock, "do_handshake"):
+    ssl = sys.modules.get("ssl")  # nobody has such a socket before it is imported
+    if ssl is not None and isinstance(sock, ssl.SSLSocket):
         raise TypeError("Socket cannot be of type SSLSocket")
 
 
