@@ -37,7 +37,7 @@ cdef class DatagramTransport(Source):
     cdef int watch(self, uint32_t mask) except -1
     cdef int read_ready(self) except -1
     cdef int deliver(self, object data, object address) except -1
-    cdef int keep(self, int first, int count) except -1
+    cdef int keep(self, Peers peers, int first, int count) except -1
     cdef int write_ready(self) except -1
     cdef int send_now(self, object data, object address) except -1
     cdef int failed(self, object error) except -1

@@ -10,6 +10,7 @@ Errors of the network (a peer that refuses, an address that cannot be reached) g
 
 import asyncio
 import collections
+import os
 import sys
 import warnings
 from asyncio import trsock
@@ -19,13 +20,15 @@ import cython
 from cython.cimports.clearloop.engine.ring import ring_push
 from cython.cimports.clearloop.engine.scheduler import Scheduler
 from cython.cimports.clearloop.net.peers import Peers
+from cython.cimports.clearloop.net.sockops import descriptor
 from cython.cimports.clearloop.net.transports import Transports
 from cython.cimports.clearloop.system.capi import (
     Py_DECREF_raw,
     PyContext_CopyCurrent,
-    PyContext_Enter,
     PyContext_Exit,
+    enter_context,
     propagate,
+    take_error,
 )
 from cython.cimports.clearloop.system.methods import call_method_raw
 from cython.cimports.clearloop.system.poller import FAULT, HANGUP, READABLE, WRITABLE
@@ -44,7 +47,7 @@ from cython.cimports.cpython.buffer import PyBUF_SIMPLE, PyBuffer_Release, PyObj
 from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
 from cython.cimports.cpython.exc import PyErr_SetFromErrno
 from cython.cimports.cpython.ref import PyObject
-from cython.cimports.libc.errno import EAGAIN, EINTR, errno
+from cython.cimports.libc.errno import EAGAIN, EBADF, EINTR, errno
 from cython.cimports.libc.stdint import uint32_t
 
 
@@ -112,8 +115,11 @@ class DatagramTransport(Source):
         return f"<{type(self).__name__} {state} fd={self.fd} queued={self.size}>"
 
     def __del__(self):
-        if self.sock is not None:
+        if self.sock is None:
+            return
+        try:
             warnings.warn(f"unclosed transport {self!r}", ResourceWarning, stacklevel=2, source=self)
+        finally:  # warnings may be errors, and the table must not go on pointing here
             cython.cast(Transports, self.loop._transports).forget(self.fd, self)
             self.sock.close()
 
@@ -181,26 +187,42 @@ class DatagramTransport(Source):
     def watch(self, mask):
         if mask == self.mask:
             return 0
-        if self.mask == 0:
+        if mask == 0:
+            if self.loop.poller.owner_of(self.fd) is self:
+                self.loop.poller.remove(self.fd)
+        elif descriptor(self.sock) != self.fd:
+            raise closed_under_us()
+        elif self.mask == 0:
             self.loop.poller.add(self.fd, mask, self)
-        elif mask == 0:
-            self.loop.poller.remove(self.fd)
         else:
             self.loop.poller.modify(self.fd, mask)
         self.mask = mask
         return 0
 
+    def make_way(self, shared):
+        """Another room wants the descriptor: it gets it when somebody has closed our socket."""
+        if self.sock is None or descriptor(self.sock) == self.fd:
+            return False
+        self.lose(closed_under_us())
+        return True
+
     def run(self):
         events: uint32_t = self.revents
         self.revents = 0
         self.queued = False
-        if self.phase == OPEN:
-            if self.undelivered is not None:
-                self.deliver_kept()
-            if events & (READABLE | HANGUP | FAULT):
-                self.read_ready()
-        if self.mask & WRITABLE and events & (WRITABLE | HANGUP | FAULT):
-            self.write_ready()
+        if enter_context(self.context) < 0:  # a loop run by hand in a callback of ours; the events come again
+            self.report(take_error(), "datagram_received")
+            return 0
+        try:
+            if self.phase == OPEN:
+                if self.undelivered is not None:
+                    self.deliver_kept()
+                if events & (READABLE | HANGUP | FAULT):
+                    self.read_ready()
+            if self.mask & WRITABLE and events & (WRITABLE | HANGUP | FAULT):
+                self.write_ready()
+        finally:
+            PyContext_Exit(self.context)
         return 0
 
     def read_ready(self):
@@ -210,7 +232,7 @@ class DatagramTransport(Source):
         count: cython.int
         if peers.busy:  # a loop that is run from inside a callback of its own
             peers = Peers()
-        count = recvmmsg(self.fd, peers.messages, peers.ask(self.family == AF_UNIX), MSG_DONTWAIT, cython.NULL)
+        count = recvmmsg(descriptor(self.sock), peers.messages, peers.ask(self.family == AF_UNIX), MSG_DONTWAIT, cython.NULL)
         if count < 0:
             if errno == EAGAIN or errno == EINTR:
                 return 0
@@ -230,7 +252,7 @@ class DatagramTransport(Source):
         finally:
             peers.busy = False
             if place < count and self.phase == OPEN:
-                self.keep(place, count)
+                self.keep(peers, place, count)
         return 0
 
     def deliver(self, data, address):
@@ -240,11 +262,9 @@ class DatagramTransport(Source):
         arguments[0] = cython.cast(cython.pointer(PyObject), protocol)
         arguments[1] = cython.cast(cython.pointer(PyObject), data)
         arguments[2] = cython.cast(cython.pointer(PyObject), address)
-        PyContext_Enter(self.context)
         result = call_method_raw(
             cython.cast(cython.pointer(PyObject), _datagram_received), arguments, 3, cython.NULL
         )
-        PyContext_Exit(self.context)
         if result != cython.NULL:
             Py_DECREF_raw(result)
             return 0
@@ -256,15 +276,15 @@ class DatagramTransport(Source):
             self.report(error, "datagram_received")
         return 0
 
-    def keep(self, first, count):
+    def keep(self, peers, first, count):
         """A callback ends the loop: what it has not seen is there for the next run."""
         place: cython.int
         self.undelivered = collections.deque()
         for place in range(first, count):
             self.undelivered.append(
                 (
-                    PyBytes_FromStringAndSize(self.peers.payload(place), self.peers.messages[place].msg_len),
-                    self.peers.decode(self.peers.sender(place), self.peers.messages[place].msg_hdr.msg_namelen),
+                    PyBytes_FromStringAndSize(peers.payload(place), peers.messages[place].msg_len),
+                    peers.decode(peers.sender(place), peers.messages[place].msg_hdr.msg_namelen),
                 )
             )
         if not self.queued:
@@ -330,10 +350,10 @@ class DatagramTransport(Source):
             PyObject_GetBuffer(data, cython.address(view), PyBUF_SIMPLE)
             try:
                 if self.connected:
-                    sent = send(self.fd, view.buf, view.len, MSG_DONTWAIT | MSG_NOSIGNAL)
+                    sent = send(descriptor(self.sock), view.buf, view.len, MSG_DONTWAIT | MSG_NOSIGNAL)
                 else:
                     sent = sendto(
-                        self.fd,
+                        descriptor(self.sock),
                         view.buf,
                         view.len,
                         MSG_DONTWAIT | MSG_NOSIGNAL,
@@ -404,7 +424,7 @@ class DatagramTransport(Source):
     def failed(self, error):
         """The network says no: the protocol may want to know."""
         try:
-            self.context.run(self.protocol.error_received, error)
+            self.protocol.error_received(error)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as raised:
@@ -467,6 +487,10 @@ class DatagramTransport(Source):
             self.sock.close()
             self.sock = None
             self.protocol = None
+
+
+def closed_under_us():
+    return OSError(EBADF, os.strerror(EBADF))
 
 
 def _set_unless_cancelled(waiter):

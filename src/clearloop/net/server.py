@@ -126,7 +126,8 @@ class Server(asyncio.AbstractServer):
 
     @property
     def _clients(self):
-        return [transport for transport in self._loop._transports.held() if transport._server is self]
+        # of anything else than a connection the table knows no server
+        return [one for one in self._loop._transports.held() if getattr(one, "_server", None) is self]
 
     def close_clients(self):
         """Close every open connection: what is queued is still sent."""

@@ -508,8 +508,10 @@ def receive(loop: Scheduler, sock, size: cython.Py_ssize_t, turn: Turn | None):
             break
         if would_block():
             return wait(loop, sock, fd, False, turn, watcher)
+    # before anything else: letting the next in the lane try may run Python code, and with it another thread's receive
+    data = PyBytes_FromStringAndSize(target, got) if data is None else data[:got]
     received(watcher, turn, got, wanted)
-    return PyBytes_FromStringAndSize(target, got) if data is None else data[:got]
+    return data
 
 
 def receive_into(loop: Scheduler, sock, buffer, turn: Turn | None):

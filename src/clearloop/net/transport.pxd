@@ -66,6 +66,7 @@ cdef class StreamTransport(Source):
     cdef int use_protocol(self, object protocol) except -1
     cdef int watch(self, uint32_t events) except -1
     cdef bint reading(self) noexcept
+    cdef bint enter(self) except -1
     cdef int read_ready(self) except -1
     cdef bint deliver(self, object data) except -1
     cdef int read_into_protocol(self) except -1

@@ -29,13 +29,15 @@ from cython.cimports.clearloop.engine.ring import ring_push
 from cython.cimports.clearloop.engine.runnable import Source
 from cython.cimports.clearloop.engine.scheduler import Scheduler
 from cython.cimports.clearloop.net.address import address_tuple, ask_address
+from cython.cimports.clearloop.net.sockops import descriptor
 from cython.cimports.clearloop.net.transports import Transports
 from cython.cimports.clearloop.system.capi import (
     Py_DECREF_raw,
     PyContext_CopyCurrent,
-    PyContext_Enter,
     PyContext_Exit,
+    enter_context,
     propagate,
+    take_error,
 )
 from cython.cimports.clearloop.system.epoll import close_fd
 from cython.cimports.clearloop.system.methods import bytes_at, bytes_size, call_method_raw, get_buffer_raw
@@ -59,7 +61,7 @@ from cython.cimports.clearloop.system.sockets import (
 from cython.cimports.cpython.buffer import PyBUF_WRITABLE, PyBuffer_Release
 from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
 from cython.cimports.cpython.ref import PyObject
-from cython.cimports.libc.errno import EAGAIN, EINTR, errno
+from cython.cimports.libc.errno import EAGAIN, EBADF, EINTR, errno
 from cython.cimports.libc.stdint import uint32_t
 from cython.cimports.libc.stdlib import malloc
 from cython.cimports.libc.string import memset
@@ -164,7 +166,10 @@ class StreamTransport(Source):
         self.watched = events
         try:
             if events == 0:
-                self.loop.poller.remove(self.fd)
+                if self.loop.poller.owner_of(self.fd) is self:
+                    self.loop.poller.remove(self.fd)
+            elif live(self) < 0:
+                self.fail(EBADF, "Fatal error: the socket was closed under the transport")
             elif watched == 0:
                 self.loop.poller.add(self.fd, events, self)
             else:
@@ -172,6 +177,13 @@ class StreamTransport(Source):
         except (OSError, RuntimeError) as error:  # the descriptor was closed by somebody else
             self.fatal(error, "Fatal error: the socket cannot be watched")
         return 0
+
+    def make_way(self, shared):
+        """Another room wants the descriptor: it gets it when somebody has closed our socket."""
+        if live(self) >= 0:
+            return False
+        self.fail(EBADF, "Fatal error: the socket was closed under the transport")
+        return True
 
     def lose(self, error):
         """The connection is over: forget what is queued, and tell the protocol in the next turn."""
@@ -207,7 +219,7 @@ class StreamTransport(Source):
         if fd < 0:
             return 0
         if not self.name.known and (self.family == AF_INET or self.family == AF_INET6):
-            ask_address(cython.address(self.name), fd, False)
+            ask_address(cython.address(self.name), live(self), False)
         table.forget(fd, self)
         self.fd = -1
         self.protocol = None
@@ -226,9 +238,11 @@ class StreamTransport(Source):
     def __del__(self):
         if self.fd < 0 or self.loop is None:
             return
-        warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=1)
-        self.phase = CLOSED
-        self.release()
+        try:
+            warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=1)
+        finally:  # warnings may be errors, and the table must not go on pointing here
+            self.phase = CLOSED
+            self.release()
 
     def abandon(self):
         """Close without a word to the protocol, which could not even be told of the connection."""
@@ -313,27 +327,50 @@ class StreamTransport(Source):
     def reading(self):
         return self.phase == OPEN and not self.paused and not self.ended
 
+    def enter(self):
+        """Enter the protocol's context; false when a callback of ours runs the loop by hand, from inside it.
+
+        It is asked before anything is taken from the kernel: the event comes again.
+        """
+        if enter_context(self.context) >= 0:
+            return True
+        self.loop.call_exception_handler(
+            {
+                "message": "the protocol cannot be called: one of its methods is running",
+                "exception": take_error(),
+                "transport": self,
+                "protocol": self.protocol,
+            }
+        )
+        return False
+
     def read_ready(self):
         arguments: cython.pointer(PyObject)[2]
         result: cython.pointer(PyObject)
         count: cython.Py_ssize_t
+        error: cython.int
         reads: cython.int = READS_PER_EVENT
         while True:
-            count = recv(self.fd, _read_buffer, READ_SIZE, MSG_DONTWAIT)
+            short: cython.bint = self.receiver is not None
+            if not short and not self.enter():
+                return 0
+            count = recv(live(self), _read_buffer, READ_SIZE, MSG_DONTWAIT)
             if count <= 0:
+                error = errno
+                if not short:
+                    PyContext_Exit(self.context)
                 break
             data = PyBytes_FromStringAndSize(_read_buffer, count)
-            if self.receiver is not None:
+            if short:
                 if self.deliver(data) or count < READ_SIZE:
                     return 0
                 reads -= 1
-                if reads == 0 or not self.reading():
+                if reads == 0 or self.buffered or not self.reading():
                     return 0
                 continue
             protocol = self.protocol
             arguments[0] = cython.cast(cython.pointer(PyObject), protocol)
             arguments[1] = cython.cast(cython.pointer(PyObject), data)
-            PyContext_Enter(self.context)
             result = call_method_raw(cython.cast(cython.pointer(PyObject), _data_received), arguments, 2, cython.NULL)
             PyContext_Exit(self.context)
             if result == cython.NULL:
@@ -346,14 +383,15 @@ class StreamTransport(Source):
                 return 0  # what is left is reported again
         if count == 0:
             self.peer_ended()
-        elif errno != EAGAIN and errno != EINTR:
-            self.fail(errno, "Fatal read error on socket transport")
+        elif error != EAGAIN and error != EINTR:
+            self.fail(error, "Fatal read error on socket transport")
         return 0
 
     def deliver(self, data):
         """Hand over what came by the short way; true when that has ended the connection."""
+        receiver: Receiver = self.receiver  # held: it may be replaced meanwhile
         try:
-            self.receiver.received(data)
+            receiver.received(data)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
@@ -372,10 +410,11 @@ class StreamTransport(Source):
         error: cython.int
         reads: cython.int = READS_PER_EVENT
         while True:
+            if not self.enter():
+                return 0
             protocol = self.protocol
             arguments[0] = cython.cast(cython.pointer(PyObject), protocol)
             arguments[1] = cython.cast(cython.pointer(PyObject), _any_size)
-            PyContext_Enter(self.context)
             buffer = call_method_raw(cython.cast(cython.pointer(PyObject), _get_buffer), arguments, 2, cython.NULL)
             if buffer == cython.NULL:
                 PyContext_Exit(self.context)
@@ -388,7 +427,7 @@ class StreamTransport(Source):
             count = -1
             error = EAGAIN
             if room and self.reading():  # get_buffer() may have ended or paused it
-                count = recv(self.fd, view.buf, room, MSG_DONTWAIT)
+                count = recv(live(self), view.buf, room, MSG_DONTWAIT)
                 error = errno
             PyBuffer_Release(cython.address(view))
             Py_DECREF_raw(buffer)
@@ -419,12 +458,13 @@ class StreamTransport(Source):
 
     def peer_ended(self):
         """The peer will send no more; the protocol says whether we close as well."""
+        failure = None
+        keep_open = False
+        if not self.enter():
+            return 0
         if self.loop.debug:
             logger.debug("%r received EOF", self)
         self.ended = True
-        failure = None
-        keep_open = False
-        PyContext_Enter(self.context)
         try:
             keep_open = bool(self.protocol.eof_received())
         except (SystemExit, KeyboardInterrupt):
@@ -566,7 +606,7 @@ class StreamTransport(Source):
         if self.more is not None:
             return self.send_many()
         left = bytes_size(self.chunk) - self.sent
-        count = send(self.fd, bytes_at(self.chunk) + self.sent, left, MSG_DONTWAIT | MSG_NOSIGNAL)
+        count = send(live(self), bytes_at(self.chunk) + self.sent, left, MSG_DONTWAIT | MSG_NOSIGNAL)
         if count == left:  # nearly always
             self.size = 0
             self.sent = 0
@@ -602,7 +642,7 @@ class StreamTransport(Source):
             memset(cython.address(message), 0, cython.sizeof(msghdr))
             message.msg_iov = vector
             message.msg_iovlen = used
-            count = sendmsg(self.fd, cython.address(message), MSG_DONTWAIT | MSG_NOSIGNAL)
+            count = sendmsg(live(self), cython.address(message), MSG_DONTWAIT | MSG_NOSIGNAL)
             if count < 0:
                 if errno != EAGAIN and errno != EINTR:
                     self.fail(errno, "Fatal write error on socket transport")
@@ -655,7 +695,7 @@ class StreamTransport(Source):
                 return 0
         if self.protocol_paused and self.size <= self.low:
             self.resume_protocol()
-        if self.size == 0 and self.phase < LOST:
+        if self.size == 0 and not self.protocol_paused and self.phase < LOST:
             self.drained()
         return 0
 
@@ -665,7 +705,7 @@ class StreamTransport(Source):
         if self.phase == CLOSING:
             self.lose(None)
         elif self.eof and self.phase < CLOSING:
-            shutdown_fd(self.fd, SHUT_WR)
+            shutdown_fd(live(self), SHUT_WR)
         return 0
 
     def write_eof(self):
@@ -683,7 +723,7 @@ class StreamTransport(Source):
                 self.wait_until_writable()
         self.eof = True
         self.no_write = True
-        if self.size == 0 and shutdown_fd(self.fd, SHUT_WR) < 0:
+        if self.size == 0 and shutdown_fd(live(self), SHUT_WR) < 0:
             error: cython.int = errno
             raise OSError(error, os.strerror(error))
 
@@ -736,9 +776,10 @@ class StreamTransport(Source):
         return 0
 
     def resume_protocol(self):
-        self.protocol_paused = False
         failure = None
-        PyContext_Enter(self.context)
+        if not self.enter():
+            return 0
+        self.protocol_paused = False
         try:
             self.protocol.resume_writing()
         except (SystemExit, KeyboardInterrupt):
@@ -780,7 +821,7 @@ class StreamTransport(Source):
             self.extra[name] = address_tuple(cython.address(self.peer))
         else:
             if not self.name.known and self.fd >= 0:
-                ask_address(cython.address(self.name), self.fd, False)
+                ask_address(cython.address(self.name), live(self), False)
             self.extra[name] = address_tuple(cython.address(self.name))
 
     def all_extra(self):
@@ -855,6 +896,16 @@ class StreamTransport(Source):
             state = "polling" if self.watched & WRITABLE else "idle"
             info.append(f"write=<{state}, bufsize={self.size}>")
         return f"<{' '.join(info)}>"
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(-1, check=True)
+def live(transport: StreamTransport) -> cython.int:
+    """The transport's descriptor; -1 when somebody has closed its socket, and the number may be another's by now."""
+    if transport.sock is None or descriptor(transport.sock) == transport.fd:
+        return transport.fd
+    return -1
 
 
 def new_transport(loop, fd, family, proto, context):
