@@ -50,11 +50,16 @@ _OWN = {
     "install": "clearloop.installation",
 }
 
+# Modules that stand in front of asyncio's of the same name: see through.py
+_MODULES = ("locks", "queues", "runners", "streams", "tasks", "timeouts")
+
 
 def __getattr__(name):
     module = _OWN.get(name)
     if module is not None:
         value = getattr(importlib.import_module(module), name)
+    elif name in _MODULES:
+        value = importlib.import_module(f"clearloop.{name}")
     elif name == "__all__":
         import asyncio
 

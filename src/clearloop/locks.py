@@ -10,8 +10,11 @@ from asyncio import BrokenBarrierError, CancelledError
 
 from clearloop.engine.lock_core import EventCore, LockCore, SemaphoreCore
 from clearloop.engine.waiters import Line
+from clearloop.through import fallback
 
 __all__ = ["Barrier", "BoundedSemaphore", "BrokenBarrierError", "Condition", "Event", "Lock", "Semaphore"]
+
+__getattr__ = fallback(__name__)
 
 
 class _EnteredByAcquire:

@@ -8,8 +8,11 @@ from types import GenericAlias
 
 from clearloop.engine.queue_core import QueueCore, QueueShutDown
 from clearloop.engine.waiters import Waiter
+from clearloop.through import fallback
 
 __all__ = ["LifoQueue", "PriorityQueue", "Queue", "QueueEmpty", "QueueFull", "QueueShutDown"]
+
+__getattr__ = fallback(__name__)
 
 # The numbers of engine/queue_core.pxd, Kind
 _FIFO, _LIFO, _PRIORITY = range(3)

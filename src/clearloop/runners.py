@@ -6,8 +6,11 @@ import threading
 import warnings
 
 from clearloop.loop import new_event_loop
+from clearloop.through import fallback
 
 __all__ = ["Runner", "get_event_loop", "run"]
+
+__getattr__ = fallback(__name__)
 
 
 class Runner(asyncio.Runner):

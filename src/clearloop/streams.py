@@ -13,15 +13,14 @@ from asyncio.log import logger
 
 from clearloop.net.stream_core import DEFAULT_LIMIT, ProtocolCore, ReaderCore, WriterCore
 from clearloop.tasks import sleep
+from clearloop.through import fallback
 
 __all__ = ["StreamReader", "StreamReaderProtocol", "StreamWriter", "open_connection", "start_server"]
 if hasattr(socket, "AF_UNIX"):
     __all__ += ["open_unix_connection", "start_unix_server"]
 
 
-def __getattr__(name):
-    # `clearloop.streams` stands where programs know `asyncio.streams`, FlowControlMixin and all
-    return getattr(asyncio.streams, name)
+__getattr__ = fallback(__name__)
 
 
 # ---- connections and servers -----------------------------------------------------------------------------------------

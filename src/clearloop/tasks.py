@@ -4,8 +4,11 @@ import asyncio
 import inspect
 
 from clearloop.engine.sleep import Switch, sleep_for
+from clearloop.through import fallback
 
 __all__ = ["ensure_future", "sleep"]
+
+__getattr__ = fallback(__name__)
 
 
 async def sleep(delay, result=None):
