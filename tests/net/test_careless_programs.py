@@ -7,7 +7,7 @@ import sys
 import warnings
 
 import pytest
-from socket_tools import on_loop, turns, udp_socket, unix_pair
+from socket_tools import on_loop, open_descriptors, turns, udp_socket, unix_pair
 
 import clearloop
 
@@ -245,3 +245,52 @@ def test_an_endpoint_that_runs_the_loop_does_not_mix_up_datagrams():
         loop.close()
         one_peer.close()
         two_peer.close()
+
+@on_loop
+async def test_a_server_that_nobody_got_accepts_nothing(loop):
+    before = open_descriptors()
+    steps = 0
+    while True:
+        making = asyncio.ensure_future(loop.create_server(Keeper, "127.0.0.1", 0))
+        await turns(steps)
+        if making.done():
+            break
+        making.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await making
+        gc.collect()
+        assert open_descriptors() == before
+        steps += 1
+    assert steps > 1  # it was stopped while it was listening already
+    making.result().close()
+
+
+@on_loop
+async def test_a_server_that_cannot_listen_everywhere_listens_nowhere(loop):
+    before = open_descriptors()
+    one, other = socket.socket(), socket.socket()
+    for sock in (one, other):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    one.bind(("127.0.0.2", 0))
+    port = one.getsockname()[1]
+    other.bind(("127.0.0.2", port))
+    one.listen()
+    with pytest.raises(OSError):  # bound beside it, but one only may listen
+        await loop.create_server(Keeper, ["127.0.0.1", "127.0.0.2"], port)
+    one.close()
+    other.close()
+    gc.collect()
+    assert open_descriptors() == before
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), 1)
+
+
+@on_loop
+async def test_a_transport_that_no_loop_has_made_is_refused(loop):
+    one, other = unix_pair()
+    transport, _ = await loop.create_connection(Keeper, sock=one)
+    with pytest.raises(TypeError):
+        type(transport)()
+    transport.close()
+    await turns()
+    other.close()

@@ -232,7 +232,9 @@ class DatagramTransport(Source):
         count: cython.int
         if peers.busy:  # a loop that is run from inside a callback of its own
             peers = Peers()
-        count = recvmmsg(descriptor(self.sock), peers.messages, peers.ask(self.family == AF_UNIX), MSG_DONTWAIT, cython.NULL)
+        count = recvmmsg(
+            descriptor(self.sock), peers.messages, peers.ask(self.family == AF_UNIX), MSG_DONTWAIT, cython.NULL
+        )
         if count < 0:
             if errno == EAGAIN or errno == EINTR:
                 return 0

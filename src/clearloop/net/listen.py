@@ -64,8 +64,12 @@ async def _serve(loop, sockets, protocol_factory, backlog, start_serving, socket
         sock.setblocking(False)
     server = Server(loop, sockets, protocol_factory, backlog, socket_files)
     if start_serving:
-        server._start_serving()
-        await asyncio.sleep(0)
+        try:
+            server._start_serving()
+            await asyncio.sleep(0)
+        except BaseException:
+            server.close()  # nobody else knows of it, and it would go on accepting
+            raise
     if loop.get_debug():
         logger.info("%r is serving", server)
     return server

@@ -35,7 +35,7 @@ cdef class StreamTransport(Source):
     cdef bint ended                # the peer has sent its last byte
     cdef bint protocol_paused      # pause_writing was called
     cdef bint eof                  # write_eof was called
-    cdef bint no_write             # eof, or LOST, or being sent as a file: write() looks closer
+    cdef bint no_write             # eof, or LOST: write() looks closer
     cdef object protocol
     cdef Receiver receiver         # the same, if it takes data by received()
     cdef object context

@@ -105,6 +105,9 @@ class StreamTransport(Source):
 
     # ---- life ------------------------------------------------------------------------------------------------------
 
+    def __init__(self):
+        raise TypeError("a transport is made by its loop")  # without one, every method would crash
+
     def open(self, loop, fd, family, proto, context):
         table: Transports = loop._transports
         self.loop = loop
