@@ -6,8 +6,9 @@ slots cost more than the callback.
 A handle lets go of its callback when it has run or was cancelled, and when the loop closes.  So no reference cycle
 survives through it, and it can do without the garbage collector, which would otherwise look at every queued callback
 again and again: its pool is an untracked one.  While no loop runs, what is queued is shown to the collector after all
-(Scheduler.show_queues), so that a loop that is dropped can go.  Handles that keep their callback carry a note: those that run more than once (readers, writers), which their owners let
-go of, and all in debug mode, which names them after they have run.
+(Scheduler.show_queues), so that a loop that is dropped can go.  Handles that keep their callback carry a note: those
+that run more than once (readers, writers), which their owners let go of, and all in debug mode, which names them after
+they have run.
 """
 
 import asyncio

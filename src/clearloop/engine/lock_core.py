@@ -73,6 +73,7 @@ class LockCore(Line):
 class Entry:
     """What `async with lock` awaits."""
 
+    @cython.nonecheck(True)  # nobody but a lock makes one, but anybody can
     def __await__(self):
         if self.lock.grab():
             return DONE
@@ -175,6 +176,7 @@ class SemaphoreCore(Line):
 class SemaphoreEntry:
     """What `async with semaphore` awaits."""
 
+    @cython.nonecheck(True)
     def __await__(self):
         if self.semaphore.grab():
             return DONE

@@ -25,8 +25,10 @@ from cython.cimports.clearloop.engine.timers import TimerHandle, Timers, nanosec
 from cython.cimports.clearloop.system.capi import (
     Py_DECREF_raw,
     Py_INCREF_raw,
+    Py_XDECREF_raw,
     PyErr_CheckSignals,
     PyThread_get_thread_ident,
+    steal,
 )
 from cython.cimports.clearloop.system.clock import coarse_ns, monotonic_ns
 from cython.cimports.clearloop.system.poller import EpollPoller, Poller
@@ -52,6 +54,7 @@ class Scheduler:
     """The ready queue, the timers and the poller of one loop, and the turn that drives them."""
 
     def __cinit__(self, *args, **kwargs):
+        self.closed = True  # until all is there: the __del__ of a half-made loop finds nothing to close
         ring_init(cython.address(self.ready))
         self.timers = Timers()
         self.poller = EpollPoller()
@@ -59,6 +62,7 @@ class Scheduler:
         self.own_clock = True
         self.slow_seconds = 0.1
         self.slow_ns = 100_000_000
+        self.closed = False
 
     def __init__(self):
         self.own_clock = type(self).time is Scheduler.time
@@ -69,7 +73,7 @@ class Scheduler:
         free(self.ready.items)
         while self.dirty_size:
             self.dirty_size -= 1
-            Py_DECREF_raw(self.dirty[self.dirty_size])
+            Py_XDECREF_raw(self.dirty[self.dirty_size])
         free(self.dirty)
 
     # ---- scheduling ------------------------------------------------------------------------------------------------
@@ -177,13 +181,15 @@ class Scheduler:
                     self.finish_step()
                     self.call_exception_handler({"message": "Exception in the event loop", "exception": error})
         finally:
-            self.finish_step()
-            self.stopping = False
-            self.thread_id = 0
-            self.show_queues()
-            if self.current_set:
-                self.current_set = False
-                clear_current(self)
+            try:
+                self.finish_step()
+            finally:
+                self.stopping = False
+                self.thread_id = 0
+                self.show_queues()
+                if self.current_set:
+                    self.current_set = False
+                    clear_current(self)
 
     def turn_until_stopped(self):
         while True:
@@ -192,11 +198,14 @@ class Scheduler:
                 return 0
 
     def _run_once(self):
-        """One turn, for code that steps a loop by hand."""
+        """One turn, for code that steps a loop by hand, even from inside one of its callbacks."""
+        outer: cython.pointer(PyObject) = self.entry
+        self.entry = cython.NULL
         try:
             self.turn()
         finally:
             self.finish_step()
+            self.entry = outer
             if self.current_set:
                 self.current_set = False
                 clear_current(self)
@@ -362,11 +371,13 @@ class Scheduler:
         place: cython.Py_ssize_t = 0
         while place < self.dirty_size:
             source = self.dirty[place]
+            # taken: flush may raise, step the loop by hand or close it, and whoever comes next must not flush it again
+            self.dirty[place] = cython.NULL
             place += 1
             if place == self.dirty_size:
                 self.dirty_size = place = 0
-            cython.cast(Source, source).flush()
-            Py_DECREF_raw(source)
+            if source != cython.NULL:
+                cython.cast(Source, steal(source)).flush()
         return 0
 
     # ---- state -----------------------------------------------------------------------------------------------------
@@ -468,7 +479,7 @@ class Scheduler:
         self.timers.clear()
         while self.dirty_size:
             self.dirty_size -= 1
-            Py_DECREF_raw(self.dirty[self.dirty_size])
+            Py_XDECREF_raw(self.dirty[self.dirty_size])
         return 0
 
     # ---- counters --------------------------------------------------------------------------------------------------
@@ -512,9 +523,10 @@ def visit_queues(loop, visit, argument):
             return stop
         place += 1
     for timer in range(cython.cast(Scheduler, loop).dirty_size):
-        stop = visit(cython.cast(Scheduler, loop).dirty[timer], argument)
-        if stop:
-            return stop
+        if cython.cast(Scheduler, loop).dirty[timer] != cython.NULL:
+            stop = visit(cython.cast(Scheduler, loop).dirty[timer], argument)
+            if stop:
+                return stop
     # None while the loop is being made
     if timers != cython.NULL and timers != cython.cast(cython.pointer(PyObject), None):
         for timer in range(cython.cast(Timers, timers).size):

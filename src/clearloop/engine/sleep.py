@@ -60,8 +60,9 @@ class SleepFuture(Future):
         """Cancel the sleep and take it out of the timer heap."""
         if self.state != PENDING:
             return False
-        cython.cast(Scheduler, self.loop).timers.discard(self)
+        self.check_initialized()
         self.cancel_now(msg)
+        cython.cast(Scheduler, self.loop).timers.discard(self)  # last: it may run what other cancelled timers leave
         return True
 
 

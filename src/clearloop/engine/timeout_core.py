@@ -189,6 +189,7 @@ class Entering:
     def __iter__(self):
         return self
 
+    @cython.nonecheck(True)  # nobody but a timeout makes one, but anybody can
     def __next__(self):
         self.timeout.enter()
         raise StopIteration(self.timeout)

@@ -110,7 +110,7 @@ class Line:
         waiter.line = self
         waiter.linked = True
         this: cython.pointer(PyObject) = cython.cast(cython.pointer(PyObject), waiter)
-        if self.tail == cython.NULL:
+        if self.head is None:  # not the tail: the garbage collector, which takes lines apart, does not know it
             self.head = waiter
         else:
             waiter.previous = self.tail

@@ -20,6 +20,7 @@ from cython.cimports.clearloop.engine.runnable import Runnable
 from cython.cimports.clearloop.engine.scheduler import Scheduler
 
 _pools = cython.declare(object, weakref.WeakSet())
+_ended = cython.declare(cython.bint, False)  # the interpreter ends: a new thread would never be told to
 
 
 @cython.cclass
@@ -43,6 +44,11 @@ class Job(Runnable):
         ring_push(cython.address(self.loop.ready), self)
         if self.loop.poller.waiting == 1:
             self.loop.poller.wake()
+
+    def drop(self):
+        """In any thread: the job will not be done, its future is cancelled."""
+        if not self.loop.closed:
+            self.loop.call_soon_threadsafe(self.future.cancel)
 
     def run(self):
         """In the loop's thread: resolve the future."""
@@ -103,8 +109,6 @@ class ThreadPool:
 
     def run(self, loop: Scheduler, func, args):
         """Call `func(*args)` in a worker; return a future of `loop`."""
-        if self.down:
-            raise RuntimeError("cannot schedule new futures after shutdown")
         job: Job = Job.__new__(Job)
         job.loop = loop
         job.future = new_future(loop)
@@ -115,13 +119,16 @@ class ThreadPool:
 
     def submit(self, func, /, *args, **kwargs):
         """As concurrent.futures.Executor.submit: for code that takes the loop's default executor by itself."""
-        if self.down:
-            raise RuntimeError("cannot schedule new futures after shutdown")
         job = _ConcurrentJob(func, args, kwargs)
         self.give(job)
         return job.future
 
     def give(self, job):
+        # No other thread comes in between the question and the put: a job behind the last None would never be done
+        if self.down:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        if _ended:
+            raise RuntimeError("cannot schedule new futures after interpreter shutdown")
         self.jobs.put(job)
         if self.idle > 0:
             self.idle -= 1
@@ -152,7 +159,9 @@ class ThreadPool:
                     job = self.jobs.get_nowait()
                 except queue.Empty:
                     break
-                if job is not None and isinstance(job, _ConcurrentJob):
+                if isinstance(job, Job):
+                    cython.cast(Job, job).drop()
+                elif job is not None:
                     job.future.cancel()
         self.jobs.put(None)
         if wait:
@@ -171,14 +180,15 @@ def _work(jobs, pool_reference):
         job.execute()
         del job
         pool = pool_reference()
-        if pool is None:
-            return
-        pool.worker_is_idle()
+        if pool is not None:  # else what is still queued comes first, and then the None that the pool has left
+            pool.worker_is_idle()
         del pool
 
 
 def _end_all():
     """At interpreter exit: let the workers end, after the jobs that are queued; threading then joins them."""
+    global _ended
+    _ended = True
     pools: list = list(_pools)
     for pool in pools:
         pool.shutdown(wait=False)

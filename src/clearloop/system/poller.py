@@ -40,7 +40,7 @@ from cython.cimports.clearloop.system.epoll import (
 from cython.cimports.cpython.exc import PyErr_SetFromErrno
 from cython.cimports.cpython.ref import PyObject
 from cython.cimports.libc.errno import EBADF, EEXIST, EINTR, ENOENT, ENOSYS, EPERM, errno
-from cython.cimports.libc.stdint import uint32_t, uint64_t
+from cython.cimports.libc.stdint import int64_t, uint32_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free, realloc
 from cython.cimports.libc.string import memset
 
@@ -48,6 +48,8 @@ from cython.cimports.libc.string import memset
 # read would have left the cache by then: 512 connections cost 3 to 10 % more with 512 than with 64.
 BATCH = cython.declare(cython.int, 64)
 WAKE = cython.declare(uint64_t, 0xFFFF_FFFF_FFFF_FFFF)
+# A day in ns, for waits in milliseconds.  A C variable: the literal would be a Python integer, made without the GIL
+LONGEST = cython.declare(int64_t, 86_400_000_000_000)
 
 
 @cython.cclass
@@ -202,8 +204,8 @@ class EpollPoller(Poller):
                         self.nanosecond_waits = False
                 if count < 0 and not self.nanosecond_waits:
                     # Up to the next millisecond: a timer must not fire before its time
-                    if timeout > 86_400_000_000_000:
-                        timeout = 86_400_000_000_000
+                    if timeout > LONGEST:
+                        timeout = LONGEST
                     count = epoll_wait(
                         self.epoll_fd, reported, BATCH, cython.cast(cython.int, (timeout + 999_999) // 1_000_000)
                     )
@@ -242,12 +244,19 @@ class EpollPoller(Poller):
             raise ValueError(f"file descriptor {fd} cannot be watched: it is closed")
         if self.epoll_fd < 0:
             raise RuntimeError("the poller is closed")
-        if fd >= self.table_size:
-            self.grow(fd)
-        registration: cython.pointer(Registration) = self.table + fd
-        if registration.owner != cython.NULL and not self.gives_way(fd, False):
-            raise RuntimeError(f"file descriptor {fd} is watched already, by {self.owner_of(fd)!r}")
         event.events = events
+        event.data.u64 = 0
+        if fd >= self.table_size:
+            # no room for a number that is no descriptor: the caller's mistake may be any integer
+            if epoll_ctl(self.epoll_fd, EPOLL_CTL_MOD, fd, cython.address(event)) < 0 and errno == EBADF:
+                PyErr_SetFromErrno(OSError)
+            self.grow(fd)
+        if self.table[fd].owner != cython.NULL and not self.gives_way(fd, False):
+            raise RuntimeError(f"file descriptor {fd} is watched already, by {self.owner_of(fd)!r}")
+        if self.epoll_fd < 0:
+            raise RuntimeError("the poller is closed")  # by whom gave way
+        # not before: the code that gives way may have made the table grow
+        registration: cython.pointer(Registration) = self.table + fd
         registration.generation += 1
         event.data.u64 = (cython.cast(uint64_t, registration.generation) << 32) | cython.cast(uint32_t, fd)
         if epoll_ctl(self.epoll_fd, EPOLL_CTL_ADD, fd, cython.address(event)) < 0 and (
@@ -289,10 +298,10 @@ class EpollPoller(Poller):
             and errno != EBADF
             and errno != ENOENT
         )
-        if failed:
-            Py_DECREF_raw(owner)
-            PyErr_SetFromErrno(OSError)
+        error: cython.int = errno
         Py_DECREF_raw(owner)
+        if failed:
+            raise OSError(error, "a file descriptor cannot be taken out of epoll")
         return 0
 
     def wake(self):
