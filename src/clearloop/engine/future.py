@@ -202,16 +202,14 @@ class Future(Runnable):
     def remove_done_callback(self, fn):
         """Remove every callback that equals `fn`; return how many there were."""
         self.check_initialized()
-        kept: list = []
-        removed: cython.Py_ssize_t = 0
+        removed: dict = {}
         for waiter in self.waiters():
-            if type(waiter) is tuple and waiter[0] == fn:
-                removed += 1
-            else:
-                kept.append(waiter)
+            if type(waiter) is tuple and (waiter[0] is fn or waiter[0] == fn):
+                removed[id(waiter)] = waiter
         if removed:
-            self.waiter = kept if kept else None
-        return removed
+            # from those who wait now: the comparisons may have added some, or settled the future
+            self.waiter = [waiter for waiter in self.waiters() if id(waiter) not in removed] or None
+        return len(removed)
 
     def waiters(self):
         if self.waiter is None:
