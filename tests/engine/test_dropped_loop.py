@@ -23,6 +23,16 @@ def leave_call_soon(loop, payload):
     loop.call_soon(lambda: payload)
 
 
+def leave_call_soon_threadsafe(loop, payload):
+    loop.call_soon_threadsafe(lambda: payload)
+
+
+def leave_callback_of_a_done_future(loop, payload):
+    future = loop.create_future()
+    future.add_done_callback(lambda future: payload)
+    future.set_result(None)
+
+
 def leave_call_later(loop, payload):
     loop.call_later(1000, lambda: payload)
 

@@ -328,7 +328,11 @@ class Future(Runnable):
             ring_push(cython.address(cython.cast(Scheduler, self.loop).ready), waiter)
             return 0
         pair: tuple = cython.cast(tuple, waiter)
-        if self.native and not cython.cast(Scheduler, self.loop).call_soon_replaced:
+        if (
+            self.native
+            and not cython.cast(Scheduler, self.loop).call_soon_replaced
+            and cython.cast(Scheduler, self.loop).thread_id != 0  # else the collector has to see the handle
+        ):
             ring_push(
                 cython.address(cython.cast(Scheduler, self.loop).ready),
                 new_handle(self.loop, pair[0], (self,), pair[1]),

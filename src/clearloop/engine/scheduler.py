@@ -106,6 +106,8 @@ class Scheduler:
         if self.debug:
             self.check_callback(callback, "call_soon_threadsafe")
             handle.note = [format_helpers.extract_stack(sys._getframe(0)), None]
+        if self.thread_id == 0:
+            track(cython.cast(cython.pointer(PyObject), handle))
         ring_push(cython.address(self.ready), handle)
         if self.poller.waiting == 1:
             self.poller.wake()
