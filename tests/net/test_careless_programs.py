@@ -294,3 +294,35 @@ async def test_a_transport_that_no_loop_has_made_is_refused(loop):
     transport.close()
     await turns()
     other.close()
+
+
+@pytest.mark.parametrize("ending", ["abort", "close"])
+@pytest.mark.parametrize("high", [None, 0])
+@on_loop
+async def test_what_resume_writing_writes_leaves_at_once(loop, ending, high):
+    class Resuming(Keeper):
+        pauses = 0
+
+        def pause_writing(self):
+            self.pauses += 1
+
+        def resume_writing(self):
+            transport.set_write_buffer_limits(high)
+            transport.write(b"last")
+            getattr(transport, ending)()
+
+    one, other = unix_pair()
+    transport, protocol = await loop.create_connection(Resuming, sock=one)
+    transport.write(b"." * 2_000_000)
+    got = b""
+    while not protocol.ends or not got.endswith(b"last"):
+        try:
+            data = other.recv(1_000_000)
+        except BlockingIOError:
+            pass
+        else:
+            assert data, "ended without the last bytes"
+            got += data
+        await asyncio.sleep(0)
+    assert len(got) == 2_000_004 and protocol.ends == [None] and protocol.pauses == 1
+    other.close()

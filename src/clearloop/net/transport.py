@@ -13,7 +13,8 @@ A request costs one recv and one send, and this file has nothing in between but 
   time.  Bound methods kept from the start would save 30 ns of the 180 that a request costs here, of 6 000 in all.
 
 Invariants: `size` counts the unsent bytes in `chunk` and `more`.  While WRITABLE is watched only `write_ready` sends.
-`protocol_paused` implies that WRITABLE is watched.  After LOST nothing is sent, and after CLOSED no callback runs.
+`protocol_paused` implies that WRITABLE is watched, but for the moment before resume_writing.  After LOST nothing is
+sent, and after CLOSED no callback runs.
 """
 
 import asyncio
@@ -696,6 +697,9 @@ class StreamTransport(Source):
             self.send_queue()
             if self.phase >= LOST:
                 return 0
+        if self.size == 0:
+            # before the protocol writes more: that may leave at once again
+            self.watch(self.watched & ~WRITABLE)
         if self.protocol_paused and self.size <= self.low:
             self.resume_protocol()
         if self.size == 0 and not self.protocol_paused and self.phase < LOST:
@@ -781,7 +785,7 @@ class StreamTransport(Source):
     def resume_protocol(self):
         failure = None
         if not self.enter():
-            return 0
+            return self.wait_until_writable()  # and try again
         self.protocol_paused = False
         try:
             self.protocol.resume_writing()
