@@ -1,6 +1,6 @@
 """What wait() waits for: a future that opens when enough of the others are done, or when time is up."""
 
-from asyncio import FIRST_COMPLETED, FIRST_EXCEPTION
+import asyncio
 
 import cython
 from cython.cimports.clearloop.engine.future import PENDING, RAISED, RETURNED, Future
@@ -8,6 +8,9 @@ from cython.cimports.clearloop.engine.gather import waits_natively
 from cython.cimports.clearloop.engine.ring import ring_push
 from cython.cimports.clearloop.engine.runnable import Runnable
 from cython.cimports.clearloop.engine.scheduler import Scheduler
+
+_FIRST_COMPLETED = cython.declare(object, asyncio.FIRST_COMPLETED)
+_FIRST_EXCEPTION = cython.declare(object, asyncio.FIRST_EXCEPTION)
 
 
 @cython.cclass
@@ -19,8 +22,8 @@ class Gate(Future):
         self.native = isinstance(loop, Scheduler)
         self.plain = True
         self.children = children
-        self.on_first = return_when == FIRST_COMPLETED
-        self.on_error = return_when == FIRST_EXCEPTION
+        self.on_first = return_when == _FIRST_COMPLETED
+        self.on_error = return_when == _FIRST_EXCEPTION
         self.left = len(children)
         self.arrivals = []
         if timeout is not None:
