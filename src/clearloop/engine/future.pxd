@@ -35,6 +35,7 @@ cdef class Future(Runnable):
     cdef unsigned char log_destroy_pending
     cdef unsigned char by_iterator    # fut_waiter was yielded by its own iterator, which raises what it holds
     cdef int note_origin(self, object frames) except -1
+    cdef int report(self, dict context) except -1
     cdef int settle(self, State state, object value) except -1
     cdef int wake(self) except -1
     cdef int wake_one(self, object waiter) except -1

@@ -30,6 +30,7 @@ from cython.cimports.clearloop.system.capi import (
     Py_DECREF_raw,
     Py_INCREF_raw,
     PyContext_CopyCurrent,
+    exiting,
     install_send,
     set_error,
     set_traceback,
@@ -122,9 +123,18 @@ class Future(Runnable):
             "exception": self.value,
             "future": self,
         }
+        self.report(context)
+
+    def report(self, context):
+        """Tell the loop's exception handler of an end that nobody saw."""
         if self._source_traceback:
             context["source_traceback"] = self._source_traceback
-        self.loop.call_exception_handler(context)
+        try:
+            self.loop.call_exception_handler(context)
+        except BaseException:
+            if not exiting():
+                raise
+        return 0
 
     # ---- asking ----------------------------------------------------------------------------------------------------
 

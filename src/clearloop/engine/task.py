@@ -125,9 +125,7 @@ class Task(Future):
     def __del__(self):
         if self.state == PENDING and self.log_destroy_pending and self.coro is not None:
             context = {"task": self, "message": "Task was destroyed but it is pending!"}
-            if self._source_traceback:
-                context["source_traceback"] = self._source_traceback
-            self.loop.call_exception_handler(context)
+            self.report(context)
         if self.log_traceback:
             self.report_unfetched()
 

@@ -27,6 +27,7 @@ from cython.cimports.clearloop.system.capi import (
     PyContext_CopyCurrent,
     PyContext_Exit,
     enter_context,
+    exiting,
     propagate,
     take_error,
 )
@@ -119,6 +120,9 @@ class DatagramTransport(Source):
             return
         try:
             warnings.warn(f"unclosed transport {self!r}", ResourceWarning, stacklevel=2, source=self)
+        except BaseException:
+            if not exiting():
+                raise
         finally:  # warnings may be errors, and the table must not go on pointing here
             cython.cast(Transports, self.loop._transports).forget(self.fd, self)
             self.sock.close()

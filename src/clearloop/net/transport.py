@@ -37,6 +37,7 @@ from cython.cimports.clearloop.system.capi import (
     PyContext_CopyCurrent,
     PyContext_Exit,
     enter_context,
+    exiting,
     propagate,
     take_error,
 )
@@ -244,6 +245,9 @@ class StreamTransport(Source):
             return
         try:
             warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=1)
+        except BaseException:
+            if not exiting():
+                raise
         finally:  # warnings may be errors, and the table must not go on pointing here
             self.phase = CLOSED
             self.release()

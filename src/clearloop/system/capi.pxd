@@ -47,6 +47,18 @@ cdef extern from "Python.h":
 
 cdef extern from *:
     """
+    /* Whether the interpreter ends: what dies now may find the modules that it needs taken apart already. */
+    #if PY_VERSION_HEX >= 0x030D0000
+    #define clearloop_exiting() Py_IsFinalizing()
+    #else
+    #define clearloop_exiting() _Py_IsFinalizing()
+    #endif
+    """
+    bint exiting "clearloop_exiting"() noexcept
+
+
+cdef extern from *:
+    """
     /* Turns an error that C code has left set into a Cython exception: declared `except -1`, it always fails. */
     static int clearloop_propagate(void) { return -1; }
     """
