@@ -371,7 +371,9 @@ class Scheduler:
     def flush_dirty(self):
         source: cython.pointer(PyObject)
         place: cython.Py_ssize_t = 0
-        while place < self.dirty_size:
+        while self.dirty_size:
+            if place >= self.dirty_size or self.dirty[0] != cython.NULL:
+                place = 0  # a turn by hand inside a flush has emptied the array, and others have been marked since
             source = self.dirty[place]
             # taken: flush may raise, step the loop by hand or close it, and whoever comes next must not flush it again
             self.dirty[place] = cython.NULL
