@@ -169,12 +169,8 @@ async def test_datagrams_do_not_leave_by_a_stranger_of_that_number(loop):
 
 def turn_by_hand(loop, done):
     """What programs do that step a loop from inside one of its callbacks."""
-    asyncio._set_running_loop(None)
-    try:
-        while not done():
-            loop._run_once()
-    finally:
-        asyncio._set_running_loop(loop)
+    while not done():
+        loop._run_once()
 
 
 def test_a_protocol_that_runs_the_loop_loses_nothing():
