@@ -133,10 +133,13 @@ def test_a_dropped_loop_is_collected_with_what_it_holds(leave, times_run):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         del loop, payload
+        gc.collect()
+        said = [str(warning.message) for warning in caught if isinstance(warning.message, ResourceWarning)]
+        caught.clear()  # a warning holds its source; from 3.15 weak references to it still work then
         for _ in range(3):
             gc.collect()
     assert [reference() for reference in gone] == [None, None]
-    assert any(isinstance(w.message, ResourceWarning) and "unclosed event loop" in str(w.message) for w in caught)
+    assert any("unclosed event loop" in text for text in said)
 
 
 @pytest.mark.parametrize("leave", LEAVINGS, ids=lambda f: f.__name__)
