@@ -67,8 +67,10 @@ def get_loop_for_new():
         loop = _loop_that_was_set()
         if loop is not None:
             return loop
-        local = getattr(asyncio.get_event_loop_policy(), "_local", None)
-    if sys.version_info < (3, 14) and not getattr(local, "_set_called", True):
+        policy = asyncio.get_event_loop_policy()
+        if sys.version_info >= (3, 14):
+            return policy.get_event_loop()  # it raises, except under `clearloop run`, where it makes a loop
+    if not getattr(getattr(policy, "_local", None), "_set_called", True):
         return get_event_loop()
     raise RuntimeError(f"There is no current event loop in thread {threading.current_thread().name!r}.")
 
