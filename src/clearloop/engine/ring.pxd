@@ -1,6 +1,6 @@
 # The ready queue: a ring of owned references whose capacity is a power of two.  push and pop are a store, a mask and
 # an increment; it grows by doubling and never allocates in the steady state.  Everything here runs under the GIL and
-# calls no Python code (a decref only in ring_clear), so other threads may push between any two callbacks.
+# calls no Python code, so other threads may push between any two callbacks.
 from cpython.ref cimport PyObject, Py_INCREF
 from libc.stdlib cimport malloc, free
 from libc.string cimport memcpy
@@ -41,7 +41,7 @@ cdef inline int ring_resize(Ring* ring, size_t capacity) except -1:
     return 0
 
 cdef inline int ring_push_owned(Ring* ring, PyObject* entry) except -1:
-    """Append `entry`, taking over the caller's reference (also when it fails, the caller still owns it)."""
+    """Append `entry` and take over the caller's reference; when it fails, the reference stays the caller's."""
     if ring.tail - ring.head > ring.mask:
         ring_resize(ring, 2 * (ring.mask + 1))
     ring.items[ring.tail & ring.mask] = entry
