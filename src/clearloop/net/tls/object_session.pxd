@@ -1,0 +1,14 @@
+from clearloop.net.tls.session cimport Session
+
+
+cdef class ObjectSession(Session):
+    cdef object incoming        # ssl.MemoryBIO
+    cdef object outgoing_       # ssl.MemoryBIO
+    cdef const char* lent       # what feed() was given and `incoming` did not get yet
+    cdef Py_ssize_t lent_size
+    cdef object kept            # bytes: the copy that keep() made, or None
+    cdef Py_ssize_t kept_from
+    cdef object out             # bytes on their way out, or None
+    cdef Py_ssize_t out_from
+    cdef bint ended             # the peer's close_notify was read
+    cdef bint refill(self) except -1

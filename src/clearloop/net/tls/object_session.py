@@ -1,0 +1,160 @@
+"""The session over ssl.MemoryBIO and ssl.SSLObject: nothing but the ssl module's public interface, so it works on every
+build of Python, whatever TLS library lies below.
+
+A MemoryBIO never gives memory back, so `incoming` is filled by small pieces, each only when OpenSSL has used up the one
+before: what it keeps for good is PIECE, not a whole burst of the network's.
+"""
+
+import ssl
+
+import cython
+from cython.cimports.clearloop.net.tls.session import CLOSED, DONE, WANT_READ, WANT_WRITE, Session
+from cython.cimports.clearloop.system.methods import bytes_at, bytes_size
+from cython.cimports.cpython.buffer import PyBUF_READ, PyBUF_WRITE
+from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
+from cython.cimports.cpython.memoryview import PyMemoryView_FromMemory
+
+_WantRead = cython.declare(object, ssl.SSLWantReadError)
+_WantWrite = cython.declare(object, ssl.SSLWantWriteError)
+_ZeroReturn = cython.declare(object, ssl.SSLZeroReturnError)
+_MemoryBIO = cython.declare(object, ssl.MemoryBIO)
+
+PIECE = cython.declare(cython.Py_ssize_t, 8 * 1024)
+
+
+@cython.final
+@cython.cclass
+class ObjectSession(Session):
+    """See session.py for what each method promises."""
+
+    def feed(self, data, size):
+        if self.lent_size and self.kept is None:
+            self.keep()
+        if self.kept is not None:
+            self.kept = self.kept[self.kept_from :] + PyBytes_FromStringAndSize(data, size)
+            self.kept_from = 0
+            self.lent = bytes_at(self.kept)
+            self.lent_size = bytes_size(self.kept)
+        else:
+            self.lent = data
+            self.lent_size = size
+        return 0
+
+    def keep(self):
+        if self.lent_size and self.kept is None:
+            self.kept = PyBytes_FromStringAndSize(self.lent, self.lent_size)
+            self.kept_from = 0
+            self.lent = bytes_at(self.kept)
+        return 0
+
+    def unread(self):
+        return self.lent_size + self.incoming.pending
+
+    def refill(self):
+        """Give OpenSSL the next piece; false when there is none."""
+        count: cython.Py_ssize_t = self.lent_size
+        if count == 0:
+            return False
+        if count > PIECE:
+            count = PIECE
+        self.incoming.write(PyMemoryView_FromMemory(cython.cast(cython.p_char, self.lent), count, PyBUF_READ))
+        self.lent += count
+        self.lent_size -= count
+        if self.kept is not None:
+            self.kept_from += count
+            if self.lent_size == 0:
+                self.kept = None
+        return True
+
+    def handshake(self):
+        while True:
+            try:
+                self.ssl_object.do_handshake()
+                return DONE
+            except _WantRead:
+                pass
+            except _WantWrite:
+                return WANT_WRITE
+            if not self.refill():
+                return WANT_READ
+
+    def read(self, buffer, size):
+        count: cython.Py_ssize_t
+        if self.ended:
+            return CLOSED
+        if self.incoming.pending == 0 and self.ssl_object.pending() == 0 and not self.refill():
+            return WANT_READ  # as OpenSSL would say, by an exception
+        view = PyMemoryView_FromMemory(buffer, size, PyBUF_WRITE)
+        while True:
+            try:
+                count = self.ssl_object.read(size, view)
+                if count > 0:
+                    return count
+                self.ended = True
+                return CLOSED
+            except _WantRead:
+                pass
+            except _WantWrite:
+                return WANT_WRITE
+            except _ZeroReturn:
+                self.ended = True
+                return CLOSED
+            if not self.refill():
+                return WANT_READ
+
+    def write(self, data, size):
+        view = PyMemoryView_FromMemory(cython.cast(cython.p_char, data), size, PyBUF_READ)
+        while True:
+            try:
+                return self.ssl_object.write(view)
+            except _WantRead:
+                pass
+            except _WantWrite:
+                return WANT_WRITE
+            if not self.refill():
+                return WANT_READ
+
+    def shutdown(self):
+        try:
+            self.ssl_object.unwrap()
+        except _WantRead:
+            return DONE if self.ended else WANT_READ
+        except _WantWrite:
+            return WANT_WRITE
+        self.ended = True
+        return DONE
+
+    def outgoing(self, data):
+        if self.out is None:
+            if self.outgoing_.pending == 0:
+                return 0
+            self.out = self.outgoing_.read()
+            self.out_from = 0
+        data[0] = bytes_at(self.out) + self.out_from
+        return bytes_size(self.out) - self.out_from
+
+    def sent(self, count):
+        self.out_from += count
+        if self.out is not None and self.out_from >= bytes_size(self.out):
+            self.out = None
+        return 0
+
+    def end(self):
+        self.lent = cython.NULL
+        self.lent_size = 0
+        self.kept = None
+        self.out = None
+        self.incoming = None
+        self.outgoing_ = None
+        return 0
+
+
+def make_object_session(context, server_side, server_hostname):
+    """A session of the ssl.SSLContext `context`."""
+    session: ObjectSession = ObjectSession.__new__(ObjectSession)
+    session.incoming = _MemoryBIO()
+    session.outgoing_ = _MemoryBIO()
+    session.ssl_object = context.wrap_bio(
+        session.incoming, session.outgoing_, server_side=server_side, server_hostname=server_hostname
+    )
+    return session
