@@ -319,8 +319,45 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
     sock_recvfrom_into = sockets.sock_recvfrom_into
     sock_sendall = sockets.sock_sendall
     sock_sendto = sockets.sock_sendto
+    sock_sendfile = sockets.sock_sendfile
     sock_connect = sockets.sock_connect
     sock_accept = sockets.sock_accept
+
+    # ---- files: net/sendfile.py ------------------------------------------------------------------------------------
+
+    async def sendfile(self, transport, file, offset=0, count=None, *, fallback=True):
+        """Send `file`, opened in binary mode, over `transport`; return the number of bytes sent.
+
+        `offset` is where in the file to begin, `count` how many bytes to send (None: to its end).  What was written
+        before is sent first.  Meanwhile nothing is read from the transport, and nobody else may write to it.  Uses
+        os.sendfile(); where that cannot be had (TLS, files without a descriptor) the file is read and written, or
+        SendfileNotAvailableError raised if `fallback` is false.  The file's position is behind what was sent, also
+        after an error.  Raises RuntimeError for a transport that is closing or cannot send files.
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.sendfile
+        """
+        from clearloop.net import sendfile
+
+        return await sendfile.send(self, transport, file, offset, count, fallback)
+
+    async def _sendfile_native(self, transport, file, offset, count):
+        from clearloop.net import sendfile
+
+        return await sendfile.send_native(transport, file, offset, count)
+
+    async def _sendfile_fallback(self, transport, file, offset, count):
+        from clearloop.net import sendfile
+
+        return await sendfile.send_by_reading(self, transport, file, offset, count)
+
+    async def _sock_sendfile_native(self, sock, file, offset, count):
+        from clearloop.net import sendfile
+
+        return await sendfile.sock_send_native(self, sock, file, offset, count)
+
+    async def _sock_sendfile_fallback(self, sock, file, offset, count):
+        from clearloop.net import sendfile
+
+        return await sendfile.sock_send_by_reading(self, sock, file, offset, count)
 
     # ---- names: net/resolver.py ------------------------------------------------------------------------------------
 

@@ -57,6 +57,28 @@ def leave_signal_handler(loop, payload):
     loop.add_signal_handler(signal.SIGUSR1, lambda: (payload, loop))
 
 
+def leave_unstarted_connection(loop, payload):
+    from clearloop.net.transport import make_stream
+
+    class Protocol(asyncio.Protocol):
+        def connection_made(self, transport):
+            self.transport = transport
+
+    ours, theirs = socket.socketpair()
+    protocol = Protocol()
+    protocol.held = (payload, loop)
+    protocol.other = theirs
+    ours.setblocking(False)
+    make_stream(loop, ours, protocol)
+
+
+def leave_lost_connection(loop, payload):
+    leave_unstarted_connection(loop, payload)
+    run_a_little(loop)
+    for transport in loop._transports.held():
+        transport.abort()
+
+
 def leave_waiting_task(loop, payload):
     async def wait():
         held = (payload, loop)

@@ -787,3 +787,27 @@ def test_an_eager_start_in_a_context_that_is_entered_is_refused_and_leaves_nothi
         return len(asyncio.all_tasks())
 
     assert clearloop.run(main()) == 1
+
+
+def test_a_task_that_is_settled_from_outside_leaves_the_loop_at_once():
+    async def wait(future):
+        await future
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        reports = collect(loop)
+        future = loop.create_future()
+        task = loop.create_task(wait(future))
+        await asyncio.sleep(0)
+        clearloop.Future.set_result(task, 5)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert await task == 5
+        future.set_result(None)  # wakes a task that is over
+        await asyncio.sleep(0)
+        assert reports == ["InvalidStateError"]
+        gone = weakref.ref(task)
+        task.get_coro().close()
+        del task, future
+        return gone
+
+    assert clearloop.run(main())() is None

@@ -278,6 +278,52 @@ def test_the_limits_are_checked():
     run(main())
 
 
+def test_limits_may_be_any_number():
+    async def main():
+        transport, _, peer = await stream()
+        endpoint, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0)
+        )
+        for one in (transport, endpoint):
+            one.set_write_buffer_limits(high=1e6)
+            assert one.get_write_buffer_limits() == (250_000, 1_000_000)
+            one.set_write_buffer_limits(high=float("inf"))  # never paused
+            low, high = one.get_write_buffer_limits()
+            assert high == sys.maxsize and 0 < low < high
+            one.set_write_buffer_limits(high=10**30, low=10.5)
+            assert one.get_write_buffer_limits() == (10, sys.maxsize)
+            with pytest.raises(ValueError, match="must be >="):
+                one.set_write_buffer_limits(high=float("nan"))
+            one.close()
+        peer.close()
+
+    run(main())
+
+
+def test_a_write_replaced_on_an_instance_is_called_by_writers():
+    async def main():
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        reader, writer = await clearloop.open_unix_connection(sock=ours)
+        transport = writer.transport
+        seen = []
+        transport.write = seen.append
+        writer.write(b"seen")
+        writer.write(bytearray(b"too"))
+        assert seen == [b"seen", b"too"]
+        del transport.write
+        writer.write(b"sent")
+        await writer.drain()
+        theirs.setblocking(False)
+        assert await loop.sock_recv(theirs, 100) == b"sent"
+        assert seen == [b"seen", b"too"]
+        writer.close()
+        await writer.wait_closed()
+        theirs.close()
+
+    run(main())
+
+
 def test_a_pause_writing_that_raises_is_reported_and_ends_nothing():
     class Failing(asyncio.Protocol):
         def pause_writing(self):

@@ -1,7 +1,7 @@
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint64_t
 
-from clearloop.engine.future cimport Future
+from clearloop.engine.future cimport Future, State
 from clearloop.engine.scheduler cimport Scheduler
 from clearloop.system.slots cimport visitproc
 
@@ -27,7 +27,7 @@ cdef class Task(Future):
     cdef int wait_for_any(self, object future) except -1
     cdef int finish_returned(self, object value) except -1
     cdef int again(self, object error) except -1
-    cdef int settled(self) except -1
+    cdef int settle(self, State state, object value) except -1
     cdef int start_eagerly(self) except -1
     cdef int run_entered(self) except -1
     cdef int step_foreign(self) except -1

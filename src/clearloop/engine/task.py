@@ -312,29 +312,27 @@ class Task(Future):
             if self.value is not None:
                 self.throwing = self.value
             self.settle(RETURNED, value)
-        return self.settled()
+        return 0
 
     def finish_with(self, error):
         if isinstance(error, _CancelledError):
             self.error_detail = error  # kept: the first who asks gets this very exception, later ones a bare one
             self.must_cancel = False
             self.settle(CANCELLED, None)
-            self.settled()
             return 0
         self.must_cancel = False
         if self.value is not None:
             self.throwing = self.value
         self.fail(error)
-        self.settled()
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             reraise(error)
         return 0
 
-    def settled(self):
-        """After the last step: leave the loop's list."""
+    def settle(self, state, value):
+        """After the last step, or by somebody from outside: leave the loop's list."""
         if self.linked:
             unlink_task(self.loop, self)
-        return 0
+        return Future.settle(self, state, value)
 
     def start_eagerly(self):
         """The first step runs now, inside whoever creates the task."""

@@ -51,6 +51,8 @@ from cython.cimports.cpython.ref import PyObject
 from cython.cimports.libc.errno import EAGAIN, EBADF, EINTR, errno
 from cython.cimports.libc.stdint import uint32_t
 
+from clearloop.net.watermarks import water_marks
+
 
 class _Kind(asyncio.DatagramTransport, asyncio.Transport):
     """What isinstance() takes the transport for: as asyncio's own, it is both."""
@@ -158,14 +160,7 @@ class DatagramTransport(Source):
 
         https://docs.python.org/3/library/asyncio-protocol.html#asyncio.WriteTransport.set_write_buffer_limits
         """
-        if high is None:
-            high = _HIGH if low is None else 4 * low
-        if low is None:
-            low = high // 4
-        if not high >= low >= 0:
-            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
-        self.high = high
-        self.low = low
+        self.low, self.high = water_marks(low, high)
         self.pause_when_full()
 
     @property

@@ -108,6 +108,28 @@ async def sock_sendto(self, sock, data, address):
     return await _attempt(self, sock, True, "sendto", data, address)
 
 
+async def sock_sendfile(self, sock, file, offset=0, count=None, *, fallback=True):
+    """Send `file`, a file object opened in binary mode, over a connected stream socket; return the number of bytes.
+
+    `offset` is where in the file to begin, `count` how many bytes to send (None: to its end).  Uses os.sendfile();
+    where that cannot be had the file is read and sent, or SendfileNotAvailableError raised if `fallback` is false.
+    The file's position is behind what was sent, also after an error.  Raises ValueError for other kinds of files and
+    sockets, TypeError and ValueError for numbers that are none.
+    https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.sock_sendfile
+    """
+    from clearloop.net import sendfile
+
+    check(self, sock)
+    sendfile.check_arguments(file, offset, count)
+    sendfile.check_socket(sock)
+    try:
+        return await self._sock_sendfile_native(sock, file, offset, count)
+    except asyncio.SendfileNotAvailableError:
+        if not fallback:
+            raise
+    return await self._sock_sendfile_fallback(sock, file, offset, count)
+
+
 async def sock_accept(self, sock):
     """Accept a connection on a listening socket; return (non-blocking connection, address of the peer)."""
     connection, address = await _attempt(self, sock, False, "accept")

@@ -665,6 +665,36 @@ def line_up(loop: Scheduler, sock, writing: cython.bint):
     return watcher.join(lane) if idle(lane) else None
 
 
+def hold(loop: Scheduler, sock, writing: cython.bint):
+    """A Turn for an operation of many attempts: await it before each, and leave() at the end."""
+    watcher: Watcher
+    lane: Lane
+    turn: Turn
+    at_once: cython.bint
+    check_socket(loop, sock)
+    watcher = acquire(loop, sock, descriptor(sock))
+    lane = watcher.writing if writing else watcher.reading
+    at_once = not idle(lane)
+    turn = watcher.join(lane)
+    if at_once:
+        turn.settle(RETURNED, None)
+    return turn
+
+
+def rest(turn: Turn):
+    """Between two attempts that both succeed: the turn to await, so that others run."""
+    watcher: Watcher = turn.watcher
+    if turn.lane is None:
+        return turn  # its watcher was given up: nobody would wake it
+    turn.value = None
+    turn.state = PENDING
+    if not watcher.queued:
+        watcher.queued = True
+        watcher.revents |= WRITABLE if turn.lane.writing else READABLE
+        ring_push(cython.address(watcher.loop.ready), watcher)
+    return turn
+
+
 def blocked(loop: Scheduler, sock, writing: cython.bint, turn: Turn | None):
     """After BlockingIOError: the Turn to await."""
     fd: cython.int = descriptor_of(sock)

@@ -750,7 +750,13 @@ class WriterCore:
         https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter.write
         """
         stream: StreamTransport = self.stream
-        if stream is not None and type(data) is bytes and bytes_size(data) and not stream.no_write:
+        if (
+            stream is not None
+            and type(data) is bytes
+            and bytes_size(data)
+            and not stream.no_write
+            and not stream.write_replaced
+        ):
             stream.append(data)
         else:
             self.transport_.write(data)

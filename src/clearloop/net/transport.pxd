@@ -1,6 +1,7 @@
 from cpython.ref cimport PyObject
 from libc.stdint cimport uint32_t
 
+from clearloop.engine.future cimport Future
 from clearloop.engine.runnable cimport Source
 from clearloop.engine.scheduler cimport Scheduler
 from clearloop.net.address cimport Address
@@ -35,7 +36,9 @@ cdef class StreamTransport(Source):
     cdef bint ended                # the peer has sent its last byte
     cdef bint protocol_paused      # pause_writing was called
     cdef bint eof                  # write_eof was called
-    cdef bint no_write             # eof, or LOST: write() looks closer
+    cdef bint sending_file         # by sendfile(): nobody else may write meanwhile
+    cdef bint no_write             # eof, sending_file or LOST: write() looks closer
+    cdef bint write_replaced       # the program has put a write() of its own on this instance
     cdef object protocol
     cdef Receiver receiver         # the same, if it takes data by received()
     cdef object context
@@ -57,12 +60,15 @@ cdef class StreamTransport(Source):
     cdef object extra
     cdef object server
     cdef object waiter
+    cdef Future file_turn          # what sendfile() waits for, until the kernel takes bytes again
     cdef dict __dict__
     cdef object __weakref__
 
     cdef int open(self, Scheduler loop, int fd, int family, int proto, object context) except -1
     cdef int begin(self, object protocol) except -1
     cdef int start(self) except -1
+    cdef int schedule(self, object callback, object argument) except -1
+    cdef int fail_file_turn(self) except -1
     cdef int use_protocol(self, object protocol) except -1
     cdef int watch(self, uint32_t events) except -1
     cdef bint reading(self) noexcept

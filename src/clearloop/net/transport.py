@@ -25,7 +25,8 @@ from asyncio import trsock
 from asyncio.log import logger
 
 import cython
-from cython.cimports.clearloop.engine.handle import new_handle
+from cython.cimports.clearloop.engine.future import PENDING, RETURNED, Future, new_future
+from cython.cimports.clearloop.engine.handle import Handle, new_handle
 from cython.cimports.clearloop.engine.ring import ring_push
 from cython.cimports.clearloop.engine.runnable import Source
 from cython.cimports.clearloop.engine.scheduler import Scheduler
@@ -44,6 +45,7 @@ from cython.cimports.clearloop.system.capi import (
 from cython.cimports.clearloop.system.epoll import close_fd
 from cython.cimports.clearloop.system.methods import bytes_at, bytes_size, call_method_raw, get_buffer_raw
 from cython.cimports.clearloop.system.poller import FAULT, HANGUP, READABLE, WRITABLE
+from cython.cimports.clearloop.system.slots import track
 from cython.cimports.clearloop.system.sockets import (
     AF_INET,
     AF_INET6,
@@ -67,6 +69,8 @@ from cython.cimports.libc.errno import EAGAIN, EBADF, EINTR, errno
 from cython.cimports.libc.stdint import uint32_t
 from cython.cimports.libc.stdlib import malloc
 from cython.cimports.libc.string import memset
+
+from clearloop.net.watermarks import water_marks
 
 _TRANSPORT = cython.declare(object, asyncio.Transport)
 _BUFFERED = cython.declare(object, asyncio.BufferedProtocol)
@@ -100,6 +104,18 @@ class Receiver:
 class StreamTransport(Source):
     """https://docs.python.org/3/library/asyncio-protocol.html#asyncio.Transport, over a stream socket."""
 
+    _sendfile_compatible = asyncio.constants._SendfileMode.TRY_NATIVE  # what asyncio's own loop asks
+
+    def __setattr__(self, name, value):
+        if name == "write":
+            self.write_replaced = True  # the short ways round it have to be told
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name):
+        object.__delattr__(self, name)
+        if name == "write":
+            self.write_replaced = False
+
     @property
     def __class__(self):
         # So that isinstance(transport, asyncio.Transport) holds; inheriting it would cost its slots and its look-ups
@@ -125,11 +141,17 @@ class StreamTransport(Source):
     def begin(self, protocol):
         """Schedule connection_made, and behind it the first read."""
         self.use_protocol(protocol)
-        ring_push(
-            cython.address(self.loop.ready), new_handle(self.loop, protocol.connection_made, (self,), self.context)
-        )
+        self.schedule(protocol.connection_made, self)
         self.queued = True
         ring_push(cython.address(self.loop.ready), self)
+        return 0
+
+    def schedule(self, callback, argument):
+        """Call the protocol in the next turn."""
+        handle: Handle = new_handle(self.loop, callback, (argument,), self.context)
+        if self.loop.thread_id == 0:  # a loop that stands still may be dropped: the collector has to see it
+            track(cython.cast(cython.pointer(PyObject), handle))
+        ring_push(cython.address(self.loop.ready), handle)
         return 0
 
     def start(self):
@@ -200,10 +222,9 @@ class StreamTransport(Source):
         self.watch(0)
         if self.loop.closed:
             self.loop.check_closed()
-        ring_push(
-            cython.address(self.loop.ready),
-            new_handle(self.loop, self._call_connection_lost, (error,), self.context),
-        )
+        self.schedule(self._call_connection_lost, error)
+        if self.file_turn is not None:
+            self.fail_file_turn()
         return 0
 
     def _call_connection_lost(self, error):
@@ -526,7 +547,7 @@ class StreamTransport(Source):
             elif not isinstance(data, bytes):
                 raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
         if self.no_write:
-            if bytes_size(data) or self.eof:
+            if bytes_size(data) or self.eof or self.sending_file:
                 self.refuse_write("write")
         elif bytes_size(data):
             self.append(data)
@@ -536,7 +557,7 @@ class StreamTransport(Source):
 
         https://docs.python.org/3/library/asyncio-protocol.html#asyncio.WriteTransport.writelines
         """
-        if self.eof:
+        if self.eof or self.sending_file:
             self.refuse_write("writelines")
         for data in list_of_data:
             if type(data) is not bytes:
@@ -551,6 +572,8 @@ class StreamTransport(Source):
     def refuse_write(self, method):
         if self.eof:
             raise RuntimeError(f"Cannot call {method}() after write_eof()")
+        if self.sending_file:
+            raise RuntimeError(f"Cannot call {method}(): sendfile is in progress")
         if self.ignored >= WARN_FROM:
             logger.warning("socket.send() raised exception.")
         self.ignored += 1
@@ -715,6 +738,9 @@ class StreamTransport(Source):
         self.watch(self.watched & ~WRITABLE)
         if self.phase == CLOSING:
             self.lose(None)
+        elif self.file_turn is not None:
+            self.file_turn.settle(RETURNED, None)
+            self.file_turn = None
         elif self.eof and self.phase < CLOSING:
             shutdown_fd(live(self), SHUT_WR)
         return 0
@@ -726,6 +752,8 @@ class StreamTransport(Source):
         """
         if self.phase >= CLOSING or self.eof:
             return
+        if self.sending_file:
+            self.refuse_write("write_eof")
         if self.size and not self.watched & WRITABLE:
             self.send_queue()
             if self.phase >= CLOSING:
@@ -741,6 +769,41 @@ class StreamTransport(Source):
     def can_write_eof(self):
         """Return True: stream sockets have half-closed connections."""
         return True
+
+    # ---- sendfile --------------------------------------------------------------------------------------------------
+
+    def _begin_file(self):
+        """From now on until _end_file() nothing but a file is sent, by net/sendfile.py, in the _file_turn()."""
+        if self.sending_file or self.eof:
+            self.refuse_write("sendfile")
+        self.sending_file = True
+        self.no_write = True
+
+    def _end_file(self):
+        self.sending_file = False
+        self.no_write = self.eof or self.phase >= LOST
+
+    def _file_turn(self, refused=False):
+        """The descriptor when it can be sent to, else a future to await first.
+
+        `refused`: the kernel has just taken nothing.  Raises ConnectionError when the connection is over.
+        """
+        if self.phase < LOST and self.size and not self.watched & WRITABLE:
+            self.send_queue()
+        if self.phase >= CLOSING:
+            raise ConnectionError("the connection was closed while a file was being sent")
+        if self.size == 0 and not refused:
+            return live(self)
+        self.file_turn = new_future(self.loop)
+        self.wait_until_writable()
+        return self.file_turn
+
+    def fail_file_turn(self):
+        turn: Future = self.file_turn
+        self.file_turn = None
+        if turn.state == PENDING:
+            turn.fail(ConnectionError("the connection was closed while a file was being sent"))
+        return 0
 
     # ---- water marks -----------------------------------------------------------------------------------------------
 
@@ -758,14 +821,7 @@ class StreamTransport(Source):
         Raises ValueError unless high >= low >= 0.
         https://docs.python.org/3/library/asyncio-protocol.html#asyncio.WriteTransport.set_write_buffer_limits
         """
-        if high is None:
-            high = HIGH_WATER if low is None else 4 * low
-        if low is None:
-            low = high // 4
-        if not high >= low >= 0:
-            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
-        self.high = high
-        self.low = low
+        self.low, self.high = water_marks(low, high)
         if self.size > self.high:
             self.push()
 
