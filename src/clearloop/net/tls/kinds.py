@@ -1,16 +1,32 @@
 """Which kind of session a connection gets.
 
-CLEARLOOP_TLS=object in the environment asks for the ssl module's own objects, =native for OpenSSL called directly,
-where that is possible.  It is read when the first TLS connection of the process is made.
+CLEARLOOP_TLS in the environment: `object` asks for the ssl module's own objects; `native`, or nothing, for OpenSSL called
+directly where that is possible.  It is read when the first TLS connection of the process is made.
 """
 
 import os
+import ssl
 
 CHOICE = os.environ.get("CLEARLOOP_TLS", "")
 
 
 def new_session(context, server_side, server_hostname):
     """A session of the ssl.SSLContext `context` that has done nothing yet."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ssl_object = context.wrap_bio(incoming, outgoing, server_side=server_side, server_hostname=server_hostname)
+    if why_not_native(incoming, outgoing, ssl_object) is None:
+        from clearloop.net.tls.native_session import make_native_session
+
+        return make_native_session(incoming, outgoing, ssl_object)
     from clearloop.net.tls.object_session import make_object_session
 
-    return make_object_session(context, server_side, server_hostname)
+    return make_object_session(incoming, outgoing, ssl_object)
+
+
+def why_not_native(incoming, outgoing, ssl_object):
+    """None, or why the connection is left to the ssl module's own methods."""
+    if CHOICE == "object":
+        return "CLEARLOOP_TLS=object"
+    from clearloop.net.tls.native_session import refusal
+
+    return refusal(incoming, outgoing, ssl_object)

@@ -17,7 +17,6 @@ from cython.cimports.cpython.memoryview import PyMemoryView_FromMemory
 _WantRead = cython.declare(object, ssl.SSLWantReadError)
 _WantWrite = cython.declare(object, ssl.SSLWantWriteError)
 _ZeroReturn = cython.declare(object, ssl.SSLZeroReturnError)
-_MemoryBIO = cython.declare(object, ssl.MemoryBIO)
 
 PIECE = cython.declare(cython.Py_ssize_t, 8 * 1024)
 
@@ -149,12 +148,10 @@ class ObjectSession(Session):
         return 0
 
 
-def make_object_session(context, server_side, server_hostname):
-    """A session of the ssl.SSLContext `context`."""
+def make_object_session(incoming, outgoing, ssl_object):
+    """A session of `ssl_object`, which wrap_bio(incoming, outgoing) has made."""
     session: ObjectSession = ObjectSession.__new__(ObjectSession)
-    session.incoming = _MemoryBIO()
-    session.outgoing_ = _MemoryBIO()
-    session.ssl_object = context.wrap_bio(
-        session.incoming, session.outgoing_, server_side=server_side, server_hostname=server_hostname
-    )
+    session.incoming = incoming
+    session.outgoing_ = outgoing
+    session.ssl_object = ssl_object
     return session
