@@ -37,7 +37,6 @@ from cython.cimports.clearloop.system.openssl import (
     SSL_set_mode,
     SSL_shutdown,
     SSL_write,
-    Wire,
     connect_wire,
     cut_wire,
     find_layout,
@@ -48,14 +47,14 @@ from cython.cimports.clearloop.system.openssl import (
 )
 from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
 from cython.cimports.libc.stdlib import free, malloc
-from cython.cimports.libc.string import memcpy, memset
+from cython.cimports.libc.string import memcpy
 
 _SSLObject = cython.declare(object, ssl.SSLObject)
 _SSLSocket = cython.declare(object, _ssl._SSLSocket)
 _WantRead = cython.declare(object, ssl.SSLWantReadError)
 _WantWrite = cython.declare(object, ssl.SSLWantWriteError)
 
-ENOUGH = cython.declare(cython.Py_ssize_t, 128 * 1024)  # plaintext per write, and ciphertext from which on none is taken
+ENOUGH = cython.declare(cython.Py_ssize_t, 128 * 1024)  # plaintext per write; with so much outgoing none is taken
 
 # Outgoing buffers that nobody uses, for whoever writes next; used under the GIL only.  A step that writes takes one and
 # its end gives it back, so a busy loop goes round in one warm buffer, and an idle connection has none.
