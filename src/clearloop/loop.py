@@ -16,7 +16,7 @@ from clearloop.engine import errors
 from clearloop.engine.core import Engine
 from clearloop.engine.readiness import Readiness, descriptor_of
 from clearloop.engine.signals import Signals
-from clearloop.net import datagram, sockets
+from clearloop.net import datagram, literals, sockets
 from clearloop.net.transports import Transports
 from clearloop.offload import executor as offload
 
@@ -30,6 +30,7 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
         Engine.__init__(self)
         self._default_executor = None
         self._executor_down = False
+        self._resolvers = None
         self._exception_handler = None
         self._asyncgens = weakref.WeakSet()
         self._asyncgens_shutdown_called = False
@@ -123,6 +124,8 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
         executor, self._default_executor = self._default_executor, None
         if executor is not None:
             executor.shutdown(wait=False)
+        if self._resolvers is not None:
+            self._resolvers.shutdown(wait=False, cancel_futures=True)
 
     def __del__(self, _warn=warnings.warn):
         if not self.is_closed():
@@ -364,17 +367,30 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
     async def getaddrinfo(self, host, port, *, family=0, type=0, proto=0, flags=0):
         """Resolve a host as socket.getaddrinfo does, without blocking the loop.
 
+        Names are looked up in threads of the resolver's own, at most 16 at a time.  Raises socket.gaierror.
         https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.getaddrinfo
         """
-        from clearloop.net import resolver
+        found = literals.rows(host, port, family, type, proto, flags)
+        if found is None:
+            from clearloop.net import resolver
 
-        return await resolver.getaddrinfo(self, host, port, family, type, proto, flags)
+            found = await resolver.getaddrinfo(self, host, port, family, type, proto, flags)
+        return found
 
     async def getnameinfo(self, sockaddr, flags=0):
         """Name a socket address as socket.getnameinfo does, without blocking the loop."""
         from clearloop.net import resolver
 
         return await resolver.getnameinfo(self, sockaddr, flags)
+
+    def _resolve_in_thread(self, func, *args):
+        self._check_closed()
+        if self._resolvers is None:
+            from clearloop.net.resolver import THREADS
+            from clearloop.offload.threads import ThreadPool
+
+            self._resolvers = ThreadPool(THREADS, "resolver")
+        return self._resolvers.run(self, func, args)
 
     # ---- connections and servers: net/connect.py, net/listen.py, net/server.py --------------------------------------
 

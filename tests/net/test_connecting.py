@@ -202,7 +202,7 @@ def test_addresses_as_text_need_no_thread():
         def no_threads(*arguments):
             raise AssertionError("a thread was asked")
 
-        loop.run_in_executor = no_threads
+        loop._resolve_in_thread = no_threads
         for host in ("127.0.0.1", "::1"):
             for port in (80, "80", None):
                 for kind in (0, socket.SOCK_STREAM, socket.SOCK_DGRAM):

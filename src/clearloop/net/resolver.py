@@ -1,22 +1,17 @@
 """Names to addresses.
 
-The C library's resolver blocks, so it is asked from a thread of the default executor.  What needs no resolver, an IP
-address as text, is answered on the spot: a thread would cost more than the connection.
+The C library's resolver blocks, so it is asked from a thread.  The threads are the loop's own and for this alone: a
+name server that does not answer holds each for seconds, and must hold no other work (run_in_executor) meanwhile.  What
+needs no resolver, an IP address as text, is answered on the spot: a thread would cost more than the connection.
 """
 
 import socket
+import time
+from asyncio.log import logger
 
+from clearloop.net.literals import connect_address, is_literal
 
-def is_literal(host):
-    """Whether `host` is the text of an IP address, which no resolver needs to see."""
-    if not isinstance(host, str) or not host or host[0] not in "0123456789abcdefABCDEF:":
-        return False
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        socket.inet_pton(family, host)
-    except (OSError, ValueError):
-        return False
-    return True
+THREADS = 16  # names that are looked up at the same time, per loop; more wait in line
 
 
 def _is_number(port):
@@ -30,43 +25,41 @@ async def getaddrinfo(loop, host, port, family, type, proto, flags):
             return socket.getaddrinfo(host, port, family, type, proto, flags | socket.AI_NUMERICHOST)
         if host is None:
             return socket.getaddrinfo(host, port, family, type, proto, flags)
-    return await loop.run_in_executor(None, socket.getaddrinfo, host, port, family, type, proto, flags)
+    ask = _timed(loop, socket.getaddrinfo) if loop.get_debug() else socket.getaddrinfo
+    return await loop._resolve_in_thread(ask, host, port, family, type, proto, flags)
 
 
 async def getnameinfo(loop, sockaddr, flags):
     """socket.getnameinfo, without blocking the loop; raises what it raises."""
     if flags & socket.NI_NUMERICHOST and flags & socket.NI_NUMERICSERV and is_literal(sockaddr[0]):
         return socket.getnameinfo(sockaddr, flags)
-    return await loop.run_in_executor(None, socket.getnameinfo, sockaddr, flags)
+    return await loop._resolve_in_thread(socket.getnameinfo, sockaddr, flags)
 
 
-def literal_addresses(host, port, family, type, proto, flow=0, scope=0):
-    """The one getaddrinfo row of an IP literal, or None when `host` is none, or is one of another family."""
-    if not is_literal(host):
-        return None
-    if isinstance(port, (str, bytes)):
-        if port and not port.isdigit():
-            return None  # the name of a service
-        port = int(port or 0)
-    elif port is None:
-        port = 0
-    elif not isinstance(port, int):
-        return None
-    found = socket.AF_INET6 if ":" in host else socket.AF_INET
-    if family not in (socket.AF_UNSPEC, found):
-        return None
-    if type == socket.SOCK_STREAM:
-        proto = proto or socket.IPPROTO_TCP
-    elif type == socket.SOCK_DGRAM:
-        proto = proto or socket.IPPROTO_UDP
-    address = (host, port) if found == socket.AF_INET else (host, port, flow, scope)
-    return [(found, type, proto, "", address)]
+def _timed(loop, ask):
+    """For debug mode: say how long it took, aloud if that is longer than a callback may take."""
+
+    def timed(host, port, *options):
+        began = time.monotonic()
+        try:
+            return ask(host, port, *options)
+        finally:
+            took = time.monotonic() - began
+            say = logger.info if took >= loop.slow_callback_duration else logger.debug
+            say("Getting the addresses of %r, port %r, took %.3f ms", host, port, took * 1e3)
+
+    return timed
 
 
 async def resolve(loop, address, *, family=0, type=socket.SOCK_STREAM, proto=0, flags=0):
     """getaddrinfo rows for an address tuple; names go to `loop.getaddrinfo`, which users may have replaced."""
     host, port = address[:2]
-    rows = literal_addresses(host, port, family, type, proto, *address[2:])
-    if rows is not None:
-        return rows
-    return await loop.getaddrinfo(host, port, family=family, type=type, proto=proto, flags=flags)
+    found = connect_address(host, port, family, *address[2:])
+    if found is None:
+        return await loop.getaddrinfo(host, port, family=family, type=type, proto=proto, flags=flags)
+    if not proto:
+        if type == socket.SOCK_STREAM:
+            proto = socket.IPPROTO_TCP
+        elif type == socket.SOCK_DGRAM:
+            proto = socket.IPPROTO_UDP
+    return [(found[0], type, proto, "", found[1])]

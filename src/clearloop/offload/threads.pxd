@@ -17,6 +17,7 @@ cdef class ThreadPool:
     cdef object jobs          # queue.SimpleQueue of Job, or of whatever else has execute(); None ends a worker
     cdef readonly set threads
     cdef readonly int limit
+    cdef readonly str name    # what the threads are called, with a number
     cdef readonly int idle    # workers that wait, less the jobs that are promised to them
     cdef int started
     cdef readonly bint down

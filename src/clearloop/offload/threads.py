@@ -96,16 +96,22 @@ class _ConcurrentJob:
 class ThreadPool:
     """A bounded pool of threads; `limit` is ThreadPoolExecutor's default: the usable CPUs plus 4, at most 32."""
 
-    def __init__(self, limit=None):
+    def __init__(self, limit=None, name="asyncio"):
         if limit is None:
             cpus = getattr(os, "process_cpu_count", os.cpu_count)() or 1
             limit = min(32, cpus + 4)
         self.limit = limit
+        self.name = name
+        self._start_over()
+        _pools.add(self)
+
+    def _start_over(self):
+        """No threads and no jobs; also in a child process, to which no thread comes along."""
         self.jobs = queue.SimpleQueue()
         self.threads = set()
+        self.idle = 0
         # a pool that was dropped without shutdown() still lets its idle workers end
         self.reference = weakref.ref(self, lambda _, jobs=self.jobs: jobs.put(None))
-        _pools.add(self)
 
     def run(self, loop: Scheduler, func, args):
         """Call `func(*args)` in a worker; return a future of `loop`."""
@@ -135,7 +141,7 @@ class ThreadPool:
         elif len(self.threads) < self.limit:
             self.started += 1
             thread = threading.Thread(
-                target=_work, args=(self.jobs, self.reference), name=f"asyncio_{self.started - 1}"
+                target=_work, args=(self.jobs, self.reference), name=f"{self.name}_{self.started - 1}"
             )
             try:
                 thread.start()
@@ -195,6 +201,14 @@ def _end_all():
     for pool in pools:
         pool.shutdown(wait=True)
 
+
+def _forget_threads():
+    """In a forked child: the parent's jobs are the parent's to do."""
+    for pool in list(_pools):
+        pool._start_over()
+
+
+os.register_at_fork(after_in_child=_forget_threads)
 
 # The hook that concurrent.futures uses too: atexit itself comes after the non-daemon threads have been joined.
 try:
