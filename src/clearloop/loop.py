@@ -24,10 +24,15 @@ __all__ = ["EventLoop", "new_event_loop"]
 
 
 class EventLoop(Engine, asyncio.AbstractEventLoop):
-    """clearloop's event loop: https://docs.python.org/3/library/asyncio-eventloop.html"""
+    """clearloop's event loop: https://docs.python.org/3/library/asyncio-eventloop.html
 
-    def __init__(self):
-        Engine.__init__(self)
+    `poller` says how it waits for descriptors: "epoll" (Linux), "selectors" (everywhere), or a selector of the
+    `selectors` module, which the loop closes with itself.  None takes what CLEARLOOP_POLLER in the environment names,
+    else the best one of the system.  Raises ValueError for a poller that does not exist.
+    """
+
+    def __init__(self, *, poller=None):
+        Engine.__init__(self, poller)
         self._default_executor = None
         self._executor_down = False
         self._resolvers = None
@@ -577,6 +582,6 @@ def _stop_when_done(future):
     future.get_loop().stop()
 
 
-def new_event_loop():
-    """Return a new clearloop event loop."""
-    return EventLoop()
+def new_event_loop(*, poller=None):
+    """Return a new clearloop event loop; `poller` as EventLoop has it."""
+    return EventLoop(poller=poller)

@@ -19,8 +19,8 @@ _eager_task_factory = cython.declare(object, getattr(asyncio, "eager_task_factor
 class Engine(Scheduler):
     """Scheduler, Task and Future under one roof."""
 
-    def __init__(self):
-        Scheduler.__init__(self)
+    def __init__(self, poller=None):
+        Scheduler.__init__(self, poller)
         self.create_task_replaced = type(self).create_task is not Engine.create_task
         registry.add(self)
 

@@ -31,11 +31,13 @@ from cython.cimports.clearloop.system.capi import (
     steal,
 )
 from cython.cimports.clearloop.system.clock import coarse_ns, monotonic_ns
-from cython.cimports.clearloop.system.poller import EpollPoller, Poller
+from cython.cimports.clearloop.system.poller import Poller
 from cython.cimports.clearloop.system.slots import install_extra, track
 from cython.cimports.cpython.ref import PyObject
 from cython.cimports.libc.stdint import INT64_MAX, int64_t
 from cython.cimports.libc.stdlib import free, realloc
+
+from clearloop.system.pollers import choose as choose_poller
 
 # The public one is deprecated from 3.14
 _iscoroutinefunction = cython.declare(
@@ -57,14 +59,16 @@ class Scheduler:
         self.closed = True  # until all is there: the __del__ of a half-made loop finds nothing to close
         ring_init(cython.address(self.ready))
         self.timers = Timers()
-        self.poller = EpollPoller()
+        self.poller = Poller()
         self.since_poll = POLL_AFTER
         self.own_clock = True
         self.slow_seconds = 0.1
         self.slow_ns = 100_000_000
-        self.closed = False
 
-    def __init__(self):
+    def __init__(self, poller=None):
+        if type(self.poller) is Poller:  # which keeps its place until it is known which one is wanted
+            self.poller = choose_poller(poller)
+            self.closed = False
         self.own_clock = type(self).time is Scheduler.time
 
     def __dealloc__(self):

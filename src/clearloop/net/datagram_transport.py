@@ -232,7 +232,7 @@ class DatagramTransport(Source):
         if peers.busy:  # a loop that is run from inside a callback of its own
             peers = Peers()
         count = recvmmsg(
-            descriptor(self.sock), peers.messages, peers.ask(self.family == AF_UNIX), MSG_DONTWAIT, cython.NULL
+            descriptor(self.sock), peers.messages, peers.ask(self.family == AF_UNIX), MSG_DONTWAIT
         )
         if count < 0:
             if errno == EAGAIN or errno == EINTR:

@@ -1,7 +1,7 @@
 """Accepting connections on one listening socket.
 
 Each event accepts what waits, up to a batch, so that a flood of connections does not keep others from their turn.
-TCP_NODELAY is set on the listening socket: on Linux every accepted socket inherits it, which saves each connection
+TCP_NODELAY is set on the listening socket: every accepted socket inherits it, which saves each connection
 a system call.
 """
 
@@ -21,10 +21,8 @@ from cython.cimports.clearloop.system.sockets import (
     AF_INET,
     AF_INET6,
     IPPROTO_TCP,
-    SOCK_CLOEXEC,
-    SOCK_NONBLOCK,
     TCP_NODELAY,
-    accept4,
+    accept_connection,
     setsockopt,
     sockaddr,
     sockaddr_storage,
@@ -95,11 +93,10 @@ class Listener(Source):
             if not self.accepting or not self.watched:
                 break
             size = cython.sizeof(sockaddr_storage)
-            fd = accept4(
+            fd = accept_connection(
                 self.fd,
                 cython.cast(cython.pointer(sockaddr), cython.address(address)),
                 cython.address(size),
-                SOCK_NONBLOCK | SOCK_CLOEXEC,
             )
             if fd >= 0:
                 self.welcome(fd, cython.address(address), size)

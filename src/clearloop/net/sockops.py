@@ -12,7 +12,8 @@ the lane, and *its task* makes the call: an operation that is cancelled has neve
 A Watcher belongs to a socket object, not to a number.  When the object dies or is closed, the watcher goes with the
 first who notices: the weak reference's callback, the next operation on a new socket of that number, or another room
 that asks the poller for it (`make_way`).  While add_reader or add_writer watch the same descriptor, the watcher is
-their guest and asks them for readiness, so that both kinds get along as they do on asyncio.
+their guest and asks them for readiness, so that both kinds get along as they do on asyncio.  On a poller without edges
+it is never anything else.
 """
 
 import _socket
@@ -373,7 +374,7 @@ def acquire(loop, sock, fd):
         watcher.reference = weakref.ref(sock, watcher)
     except TypeError:
         watcher.held = sock
-    if watcher.held is not None or isinstance(owner, Descriptor):
+    if watcher.held is not None or isinstance(owner, Descriptor) or not loop.poller.edges:
         watcher.host()
         return watcher
     size = cython.sizeof(cython.int)

@@ -1,5 +1,7 @@
 """The poller: which descriptors are ready.
 
+Poller is the interface, EpollPoller what Linux has; selector_poller.py has one for the other systems.
+
 Registrations persist: a descriptor is added once and stays until its owner takes it out, so a connection costs no
 `epoll_ctl` per message.  The poller hands back (owner, events) pairs and runs nobody's code; between the kernel's
 answer and the look-up in the table no other code runs, so an event can never reach the wrong owner.
@@ -28,6 +30,7 @@ from cython.cimports.clearloop.system.epoll import (
     EPOLL_CTL_MOD,
     EPOLLET,
     EPOLLIN,
+    HAVE_EPOLL,
     close_fd,
     epoll_create1,
     epoll_ctl,
@@ -50,11 +53,16 @@ BATCH = cython.declare(cython.int, 64)
 WAKE = cython.declare(uint64_t, 0xFFFF_FFFF_FFFF_FFFF)
 # A day in ns, for waits in milliseconds.  A C variable: the literal would be a Python integer, made without the GIL
 LONGEST = cython.declare(int64_t, 86_400_000_000_000)
+HAS_EPOLL = bool(HAVE_EPOLL)
 
 
 @cython.cclass
 class Poller:
-    """The interface, and the table from descriptor to owner that every implementation needs."""
+    """The interface, and the table from descriptor to owner that every implementation needs.
+
+    On each of them READABLE and WRITABLE are reported as long as they last.  HANGUP and FAULT are always reported, or
+    come as what was asked for.  `edges` says whether ON_CHANGE, PEER_CLOSED and URGENT mean anything.
+    """
 
     def __cinit__(self):
         self.events = cython.cast(cython.pointer(Event), calloc(BATCH, cython.sizeof(Event)))
@@ -142,6 +150,7 @@ class EpollPoller(Poller):
     def __cinit__(self):
         self.epoll_fd = self.wake_fd = -1
         self.nanosecond_waits = True
+        self.edges = True
         self.epoll_fd = epoll_create1(EPOLL_CLOEXEC)
         if self.epoll_fd < 0:
             PyErr_SetFromErrno(OSError)

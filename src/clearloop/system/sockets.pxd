@@ -1,4 +1,4 @@
-# BSD sockets, as Linux has them.
+# BSD sockets, as Linux has them, and what other systems use instead of what only Linux has (see epoll.pxd).
 from libc.stdint cimport uint16_t, uint32_t
 
 cdef extern from "<sys/uio.h>" nogil:
@@ -26,14 +26,13 @@ cdef extern from "<sys/socket.h>" nogil:
     ssize_t send(int fd, const void* buffer, size_t size, int flags)
     ssize_t sendto(int fd, const void* buffer, size_t size, int flags, const sockaddr* address, socklen_t address_size)
     ssize_t sendmsg(int fd, const msghdr* message, int flags)
-    int accept4(int fd, sockaddr* address, socklen_t* address_size, int flags)
     int connect(int fd, const sockaddr* address, socklen_t address_size)
     int shutdown_fd "shutdown"(int fd, int how)
     int getsockname(int fd, sockaddr* address, socklen_t* address_size)
     int getpeername(int fd, sockaddr* address, socklen_t* address_size)
     int getsockopt(int fd, int level, int name, void* value, socklen_t* size)
     int setsockopt(int fd, int level, int name, const void* value, socklen_t size)
-    int AF_INET, AF_INET6, AF_UNIX, MSG_DONTWAIT, MSG_NOSIGNAL, SHUT_WR, SOCK_NONBLOCK, SOCK_CLOEXEC, SOL_SOCKET, SO_ERROR
+    int AF_INET, AF_INET6, AF_UNIX, MSG_DONTWAIT, SHUT_WR, SOL_SOCKET, SO_ERROR
 
 cdef extern from "<netinet/in.h>" nogil:
     struct in_addr:
@@ -70,7 +69,9 @@ cdef extern from *:
     #endif
     #include <Python.h>
     #include <stddef.h>
+    #include <fcntl.h>
     #include <poll.h>
+    #include <unistd.h>
     #include <sys/socket.h>
     #include <sys/un.h>
     #include <netinet/in.h>
@@ -81,7 +82,67 @@ cdef extern from *:
     static int clearloop_first_int(PyObject *o) { return *(int *) ((char *) o + sizeof(PyObject)); }
 
     #define CLEARLOOP_PATH_OFFSET ((int) offsetof(struct sockaddr_un, sun_path))
+
+    #if defined(__linux__) && !defined(CLEARLOOP_PORTABLE)
+    #define clearloop_mmsghdr mmsghdr
+    #define clearloop_recvmmsg(fd, messages, count, flags) recvmmsg(fd, messages, count, flags, NULL)
+    #define clearloop_accept(fd, address, size) accept4(fd, address, size, SOCK_NONBLOCK | SOCK_CLOEXEC)
+    #define CLEARLOOP_NOSIGNAL MSG_NOSIGNAL
+    #else
+    struct clearloop_mmsghdr { struct msghdr msg_hdr; unsigned int msg_len; };
+
+    /* One at a time: an error that comes behind a datagram would be taken from the socket, and lost. */
+    static inline int clearloop_recvmmsg(int fd, struct clearloop_mmsghdr *messages, unsigned int count, int flags) {
+        ssize_t size = recvmsg(fd, &messages[0].msg_hdr, flags);
+        (void) count;
+        if (size < 0) {
+            return -1;
+        }
+        messages[0].msg_len = (unsigned int) size;
+        return 1;
+    }
+
+    static inline int clearloop_accept(int fd, struct sockaddr *address, socklen_t *size) {
+        int taken = accept(fd, address, size);
+        if (taken >= 0 && (fcntl(taken, F_SETFD, FD_CLOEXEC) < 0 || fcntl(taken, F_SETFL, O_NONBLOCK) < 0)) {
+            int error = errno;
+            close(taken);
+            errno = error;
+            return -1;
+        }
+    #ifdef SO_NOSIGPIPE
+        if (taken >= 0) {
+            int on = 1;
+            setsockopt(taken, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof(on));
+        }
+    #endif
+        return taken;
+    }
+
+    /* Without it a broken connection raises SIGPIPE, which Python ignores unless the program says otherwise. */
+    #if defined(MSG_NOSIGNAL) && !defined(CLEARLOOP_PORTABLE)
+    #define CLEARLOOP_NOSIGNAL MSG_NOSIGNAL
+    #else
+    #define CLEARLOOP_NOSIGNAL 0
+    #endif
+    #endif
+
+    /* Asked only where the poller reports edges, which is where these exist. */
+    #ifndef SO_DOMAIN
+    #define SO_DOMAIN 0
+    #endif
+    #ifndef SO_PROTOCOL
+    #define SO_PROTOCOL 0
+    #endif
     """
+    struct mmsghdr "clearloop_mmsghdr":
+        msghdr msg_hdr
+        unsigned int msg_len
+    # messages received, at least one, or -1 with errno set; never waits
+    int recvmmsg "clearloop_recvmmsg"(int fd, mmsghdr* messages, unsigned int count, int flags) nogil
+    # a connection that does not block and is closed by exec, or -1 with errno set
+    int accept_connection "clearloop_accept"(int fd, sockaddr* address, socklen_t* address_size) nogil
+    int MSG_NOSIGNAL "CLEARLOOP_NOSIGNAL"
     int first_int "clearloop_first_int"(object o) nogil
     int UNIX_PATH_OFFSET "CLEARLOOP_PATH_OFFSET"
 
@@ -91,10 +152,6 @@ cdef extern from "<sys/un.h>" nogil:
         char sun_path[108]
 
 cdef extern from "<sys/socket.h>" nogil:
-    struct mmsghdr:
-        msghdr msg_hdr
-        unsigned int msg_len
-    int recvmmsg(int fd, mmsghdr* messages, unsigned int count, int flags, void* timeout)
     int SO_DOMAIN, SO_TYPE, SO_PROTOCOL, SOCK_STREAM
 
 cdef extern from "<poll.h>" nogil:
@@ -103,7 +160,7 @@ cdef extern from "<poll.h>" nogil:
         short events
         short revents
     int poll(pollfd* fds, unsigned long count, int timeout)
-    int POLLOUT
+    int POLLIN, POLLOUT
 
 cdef extern from "<arpa/inet.h>" nogil:
     uint16_t htons(uint16_t number)
