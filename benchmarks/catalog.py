@@ -19,7 +19,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-THEMES = ("switching", "tasks", "callbacks", "timers", "locks", "offload", "echo", "web", "memory", "startup")
+THEMES = (
+    "switching",
+    "tasks",
+    "callbacks",
+    "timers",
+    "locks",
+    "offload",
+    "echo",
+    "tls",
+    "bulk",
+    "names",
+    "web",
+    "memory",
+    "startup",
+)
 
 STEPS = "steps"  # body(bench, n) does n operations: thousand operations per second of CPU time
 SERVER = "server"  # body(bench) -> address, under load from outside: microseconds of CPU time per request
@@ -58,8 +72,10 @@ class Scenario:
     api: str = "own"
     n: int = 20_000  # operations per batch, or items held
     quick_n: int = 1_000
-    load: str = ""  # how the load client speaks: tcp, unix, udp, http
+    load: str = ""  # what the other side does: see SPEAKERS in harness.py
     connections: int = 0
+    size: int = 1024  # bytes of an echo, or of the body of an HTTPS answer
+    sockets: bool = False  # needs the network although its kind does not say so
     requires: tuple[str, ...] = ()  # modules beside the loop; where one is missing the row is skipped
     eager: bool = False  # with an eager task factory
     note: str = ""
@@ -76,10 +92,15 @@ class Scenario:
     def has_heap_states(self) -> bool:
         return self.kind == SERVER
 
+    @property
+    def networked(self) -> bool:
+        """Whether a peer that only replaces transports can differ from the loop below it."""
+        return self.sockets or self.kind in (SERVER, CLIENT, IDLE)
+
     def measurement(self, loop: str) -> tuple[Any, ...]:
         """What two rows must share for one measurement to serve both."""
         api = self.api if loop == "clearloop" else ""
-        return (self.body, self.kind, api, self.n, self.load, self.connections, self.eager)
+        return (self.body, self.kind, api, self.n, self.load, self.connections, self.size, self.eager)
 
 
 def every_scenario() -> list[Scenario]:

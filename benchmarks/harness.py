@@ -13,6 +13,7 @@ import os
 import resource
 import select
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -29,7 +30,21 @@ from resident import resident
 
 WORKER = Path(__file__).resolve().parent / "worker.py"
 START_LIMIT = 30.0  # seconds until a server must listen
-MESSAGE = 1024  # bytes of an echo
+
+# What `load` may be: the program in floor/ that is the other side of a server, and the one that is the floor beside it,
+# or the other side of a client.  Every load client knows how it is to speak by the same word.
+SPEAKERS = {
+    "tcp": ("load", "echo"),
+    "unix": ("load", "echo"),
+    "udp": ("load", "echo"),
+    "http": ("load", "http"),
+    "https": ("visit", "https"),
+    "handshake": ("visit", "https"),
+    "connect": ("visit", "http"),
+    "pour": ("bulk", ""),
+    "drain": ("bulk", ""),
+}
+CERTIFICATE = native.SOURCES / "localhost.pem"
 
 
 @dataclass(frozen=True)
@@ -152,48 +167,69 @@ def _steps(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings)
         return float(_answer(child, settings.limit)["figure"])
 
 
-def _client(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) -> float:
-    with _running([native.program("http")]) as server:
-        port = _answer(server, START_LIMIT)["port"]
-        with _running(_order(scenario, loop, heap, settings, port=port)) as child:
-            return float(_answer(child, settings.limit)["figure"])
+def _floor(scenario: catalog.Scenario, path: str = "") -> list[str]:
+    """The command of the C server."""
+    name = SPEAKERS[scenario.load][1]
+    if not name:
+        raise Skipped("no C program does this row's work")
+    arguments = {"echo": [scenario.load, path], "http": [], "https": [str(CERTIFICATE), str(scenario.size)]}[name]
+    return [native.program(name), *arguments]
 
 
-def _server(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) -> float:
-    load = native.program("load")
-    with tempfile.TemporaryDirectory() as folder:
-        path = os.path.join(folder, "echo")
-        if loop != loops.FLOOR:
-            command = _order(scenario, loop, heap, settings, path=path)
-        elif scenario.load == "http":
-            command = [native.program("http")]
-        else:
-            command = [native.program("echo"), scenario.load, path]
-        alone = scenario.connections == 1
-        with _running(command, together=alone) as server:
-            port = _answer(server, START_LIMIT)["port"]
-            where = path if scenario.load == "unix" else str(port)
-            window = (str(settings.warm_up), str(settings.seconds))
-            size = (str(scenario.connections), str(MESSAGE))
-            order = [load, scenario.load, where, *size, *window, str(server.pid)]
-            with _running(order, together=alone) as client:
-                done = _answer(client, settings.limit)
+def _load(scenario: catalog.Scenario, where: str, settings: Settings, pid: int) -> list[str]:
+    """The command of the load client, which reads the CPU time of process `pid`, or its own if that is 0."""
+    name = SPEAKERS[scenario.load][0]
+    size = [str(scenario.size)] if name == "load" else []
+    window = [str(settings.warm_up), str(settings.seconds), str(pid)]
+    return [native.program(name), scenario.load, where, str(scenario.connections), *size, *window]
+
+
+def _price(done: dict[str, Any]) -> float:
     if not done["requests"]:
         raise Failed("not one request was answered")
     return float(done["cpu_ns"] / done["requests"] / 1e3)
 
 
+def _client(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) -> float:
+    with _running(_floor(scenario)) as server:
+        port = _answer(server, START_LIMIT)["port"]
+        if loop == loops.FLOOR:
+            if SPEAKERS[scenario.load][0] != "visit":
+                raise Skipped("no C program does this row's work")
+            with _running(_load(scenario, str(port), settings, 0)) as client:
+                return _price(_answer(client, settings.limit))
+        with _running(_order(scenario, loop, heap, settings, port=port)) as child:
+            return float(_answer(child, settings.limit)["figure"])
+
+
+def _server(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "echo")
+        floor = loop == loops.FLOOR
+        command = _floor(scenario, path) if floor else _order(scenario, loop, heap, settings, path=path)
+        alone = scenario.connections == 1
+        with _running(command, together=alone) as server:
+            port = _answer(server, START_LIMIT)["port"]
+            where = path if scenario.load == "unix" else str(port)
+            with _running(_load(scenario, where, settings, server.pid), together=alone) as client:
+                return _price(_answer(client, settings.limit))
+
+
 def _idle(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) -> float:
     open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     count = min(scenario.quick_n if settings.quick else scenario.n, open_files * 4 // 5)
+    tls = ssl.create_default_context(cafile=CERTIFICATE) if scenario.load == "https" else None
+    asked = b"GET / HTTP/1.1\r\n\r\n" if tls else b"x"
     with _running(_order(scenario, loop, heap, settings)) as server, contextlib.ExitStack() as held:
         port = _answer(server, START_LIMIT)["port"]
 
         def connect(many: int) -> None:
             for _ in range(many):
                 connection = held.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
-                connection.sendall(b"x")  # one exchange, so that all a connection ever needs has been made
-                if connection.recv(1) != b"x":
+                if tls:
+                    connection = held.enter_context(tls.wrap_socket(connection, server_hostname="localhost"))
+                connection.sendall(asked)  # one exchange, so that all a connection ever needs has been made
+                if not connection.recv(65536):
                     raise Failed("the server hung up")
 
         connect(count // 10)

@@ -13,7 +13,8 @@ from typing import Any
 
 OURS = "clearloop"
 FLOOR = "floor"  # the C servers of floor/
-PEERS = ("asyncio", "uvloop", "rloop", "zuvloop", "zloop")
+TRANSPORTS = ("aiofastnet", "aiofastnet+uvloop")  # no loops: transports for another loop, asyncio's by default
+PEERS = ("asyncio", "uvloop", "rloop", "zuvloop", "zloop", *TRANSPORTS)
 ALL = (OURS, *PEERS)
 
 _PROBE = """
@@ -21,9 +22,12 @@ import importlib, json, sys
 found = {}
 for name in sys.argv[1:]:
     try:
-        module = importlib.import_module(name)
-        loop = module.new_event_loop()
-        loop.close()
+        parts = name.split("+")
+        module = importlib.import_module(parts[0])
+        for part in parts:
+            loop = getattr(importlib.import_module(part), "new_event_loop", None)
+            if loop is not None:
+                loop().close()
     except Exception as error:
         found[name] = {"missing": f"{type(error).__name__}: {error}"}
     else:
@@ -31,7 +35,7 @@ for name in sys.argv[1:]:
         if not version:
             from importlib import metadata
             try:
-                version = metadata.version(name)
+                version = metadata.version(parts[0])
             except metadata.PackageNotFoundError:
                 version = sys.version.split()[0]
         found[name] = {"version": str(version)}
@@ -66,4 +70,7 @@ def installed(names: tuple[str, ...] | list[str]) -> dict[str, dict[str, str]]:
 
 
 def make(name: str) -> Any:
+    if name in TRANSPORTS:
+        transports, _, below = name.partition("+")
+        return importlib.import_module(transports).patch_loop(make(below or "asyncio"))
     return importlib.import_module(name).new_event_loop()

@@ -24,7 +24,7 @@ def cache() -> Path:
 def program(name: str) -> str:
     """The path of the compiled floor/NAME.c.  Raises NoCompiler with what the compiler said."""
     source = SOURCES / f"{name}.c"
-    text = source.read_bytes()
+    text = b"".join(path.read_bytes() for path in (source, *sorted(SOURCES.glob("*.h"))))
     target = cache() / f"{name}-{os.uname().machine}-{hashlib.sha256(text).hexdigest()[:16]}"
     if target.exists():
         return str(target)
@@ -34,7 +34,7 @@ def program(name: str) -> str:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         built = Path(folder) / name
-        command = [compiler, "-O2", "-o", str(built), str(source)]
+        command = [compiler, "-O2", "-o", str(built), str(source), "-ldl"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         if done.returncode:
             raise NoCompiler(f"{source.name} does not compile: {done.stderr.strip()[:500]}")

@@ -104,7 +104,9 @@ def rounds(options: argparse.Namespace, names: list[str], results: report.Result
     settings = harness.Settings(options.seconds, options.quick)
     watched = sys.stderr.isatty()
     for heap, block in blocks(options.rows, options.heaps):
-        runners = [*names, loops.FLOOR] if block[0].kind == catalog.SERVER else names
+        runners = [name for name in names if block[0].networked or name not in loops.TRANSPORTS]
+        if block[0].kind in (catalog.SERVER, catalog.CLIENT):
+            runners.append(loops.FLOOR)
         taken: dict[Any, list[harness.Outcome]] = {}
         for turn in range(options.rounds):
             for name, row in itertools.product(runners, block):
