@@ -1,7 +1,7 @@
 """Which kind of session a connection gets.
 
-CLEARLOOP_TLS in the environment: `object` asks for the ssl module's own objects; `native`, or nothing, for OpenSSL called
-directly where that is possible.  It is read when the first TLS connection of the process is made.
+CLEARLOOP_TLS in the environment: `object` asks for the ssl module's own objects; `native`, or nothing, for OpenSSL
+called directly where that is possible.  It is read when the first TLS connection of the process is made.
 """
 
 import os

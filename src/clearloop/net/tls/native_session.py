@@ -3,8 +3,8 @@
 The object is made by `SSLContext.wrap_bio`, so all of the context is honoured; the SSL inside it then gets a BIO of our
 own (system/openssl.pxd), which reads from the memory that the transport lends and writes to a buffer that it sends
 from.  A record so costs one call and no Python object.  Handshakes go through the object's own `do_handshake`: the
-callbacks of the context (SNI and its kin) expect _ssl around them, and a handshake's cryptography is worth giving up the
-GIL.  Records are not: 16 KiB take 5 µs.
+callbacks of the context (SNI and its kin) expect _ssl around them, and a handshake is worth giving up the
+GIL for.  Records are not: 16 KiB take 5 µs.
 
 Errors are left where OpenSSL puts them, in its queue, and the object's own method, called next, finds a connection that
 has failed and raises what it would have raised in the first place: the same class, reason and text.
