@@ -35,7 +35,7 @@ def build(folder):
 def check_source_distribution(archive):
     with tarfile.open(archive) as tar:
         held = {name.partition("/")[2] for name in tar.getnames()}
-    needed = {"src/" + name for suffix in (".py", ".pxd", ".pyi") for name in sources(suffix)}
+    needed = {"src/" + name for suffix in (".py", ".pxd", ".pyi", ".toml") for name in sources(suffix)}
     needed |= {"LICENSE", "README.md", "setup.py", "pyproject.toml", "src/clearloop/py.typed"}
     assert needed <= held, f"not in the source distribution: {sorted(needed - held)}"
     assert not [name for name in held if name.endswith((".so", ".c"))]
@@ -44,7 +44,7 @@ def check_source_distribution(archive):
 def check_wheel(archive):
     with zipfile.ZipFile(archive) as file:
         held = set(file.namelist())
-    needed = sources(".py") | sources(".pyi") | {"clearloop/py.typed"}
+    needed = sources(".py") | sources(".pyi") | sources(".toml") | {"clearloop/py.typed"}
     assert needed <= held, f"not in the wheel: {sorted(needed - held)}"
     shared = {name.split(".")[0] for name in held if name.endswith(".so")}
     assert shared == compiled(), f"compiled: {sorted(shared ^ compiled())}"

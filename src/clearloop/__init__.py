@@ -53,12 +53,15 @@ _OWN = {
 # Modules that stand in front of asyncio's of the same name: see through.py
 _MODULES = ("locks", "queues", "runners", "streams", "tasks", "timeouts")
 
+# Rooms whose names programs use
+_ROOMS = ("watch",)
+
 
 def __getattr__(name):
     module = _OWN.get(name)
     if module is not None:
         value = getattr(importlib.import_module(module), name)
-    elif name in _MODULES:
+    elif name in _MODULES or name in _ROOMS:
         value = importlib.import_module(f"clearloop.{name}")
     elif name == "__all__":
         import asyncio

@@ -76,6 +76,7 @@ from asyncio import trsock as trsock
 from asyncio import unix_events as unix_events
 from asyncio import wrap_future as wrap_future
 
+from clearloop import watch as watch
 from clearloop.engine.core import create_task as create_task
 from clearloop.engine.core import eager_task_factory as eager_task_factory
 from clearloop.engine.future import Future as Future

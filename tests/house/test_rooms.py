@@ -20,10 +20,10 @@ ARROWS = {
     "process": {"engine", "system"},
     "offload": {"engine", "system"},
     "loop": {"net", "process", "offload", "engine"},
-    "watch": {"engine"},
+    "watch": {"engine", "system"},
     "show": {"watch"},
     "cli": {"show", "watch", "loop"},
-    "testing": {"loop", "engine"},
+    "testing": {"loop", "engine", "watch"},
 }
 
 # What one module needs of a room that is not below it, and why that is no way back.

@@ -14,7 +14,7 @@ def main(words: list[str]) -> None:
     """
     parser = _parser()
     options, program = _split(words, parser.options_with_value())
-    parser.parse_args(options)
+    chosen = parser.parse_args(options)
     if not program:
         raise UsageError("no program given: name a script, -m MODULE or -c CODE")
 
@@ -23,13 +23,16 @@ def main(words: list[str]) -> None:
     start = find(program)
     # Only now: to be told of a wrong name, nobody should wait for asyncio to be imported.
     from clearloop.cli.takeover import take_over
+    from clearloop.cli.watching import watch
 
+    watching = watch(chosen.report, chosen.strict)
     take_over()
-    start()
+    with watching:
+        start()
 
 
 def _parser() -> Parser:
-    return Parser(
+    parser = Parser(
         prog="clearloop run",
         usage="clearloop run [options] SCRIPT | -m MODULE | -c CODE  [ARGS]",
         description=(
@@ -44,6 +47,17 @@ def _parser() -> Parser:
             "  ARGS           everything after it is the program's own"
         ),
     )
+    parser.add_argument(
+        "--report",
+        metavar="FILE",
+        help="write what was found to FILE, one JSON object a line (also: the environment variable CLEARLOOP_REPORT)",
+    )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="exit with status 3 after a run in which the program blocked the loop, forgot an await or lost an error",
+    )
+    return parser
 
 
 def _split(words: list[str], with_value: set[str]) -> tuple[list[str], list[str]]:

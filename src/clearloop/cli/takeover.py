@@ -15,10 +15,12 @@ from typing import Any
 import clearloop
 from clearloop.cli.when_imported import when_imported
 from clearloop.installation import install
+from clearloop.watch import settings
 
 
 def take_over() -> None:
     """Let every way to a loop lead to clearloop, in this process and in those that multiprocessing starts."""
+    settings.terminal = True
     install(legacy=True)
     _replace_functions()
     _replace_selector_loop()

@@ -29,6 +29,8 @@ cdef extern from "Python.h":
     void set_error "PyErr_SetObject"(PyObject* kind, PyObject* value)
     void set_traceback "PyException_SetTraceback"(PyObject* error, PyObject* traceback)
     PyObject* type_of "(PyObject *) Py_TYPE"(PyObject* o)
+    # borrowed, or NULL.  Not sys._getframe(): called from C while a frame is being cleared, that one crashes
+    PyObject* PyEval_GetFrame "(PyObject *) PyEval_GetFrame"()
     PyObject* PyErr_Occurred()
     void PyErr_Clear()
     unsigned long PyThread_get_thread_ident() nogil

@@ -1,0 +1,31 @@
+"""Who blocks the loop, and who has to wait.
+
+The loop's watchdog (started with the loop) notices stalls; what becomes of them is decided here.  Each name is loaded
+when it is first used: a program that never stalls and never asks imports none of this.
+"""
+
+import importlib
+
+# public name -> the module that has it
+_NAMES = {
+    "Delayed": "stall",
+    "Frame": "stall",
+    "Stall": "stall",
+    "advise": "advice",
+    "on_stall": "callbacks",
+    "stats": "statistics",
+}
+
+__all__ = sorted(_NAMES)
+
+
+def __getattr__(name):
+    module = _NAMES.get(name)
+    if module is None:
+        raise AttributeError(f"module 'clearloop.watch' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f"clearloop.watch.{module}"), name)
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *_NAMES})

@@ -1,0 +1,8 @@
+"""Types of what programs use of watch/."""
+
+from clearloop.watch.advice import advise as advise
+from clearloop.watch.callbacks import Subscription as Subscription
+from clearloop.watch.callbacks import on_stall as on_stall
+from clearloop.watch.stall import Delayed as Delayed
+from clearloop.watch.stall import Frame as Frame
+from clearloop.watch.stall import Stall as Stall

@@ -1,0 +1,1 @@
+# Compiled for the reason that dying.py gives; it has nothing to declare.

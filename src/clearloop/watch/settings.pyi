@@ -1,0 +1,5 @@
+"""Types of settings.py, for the command."""
+
+terminal: bool
+report: str | None
+advice: str | None
