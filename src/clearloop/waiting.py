@@ -61,22 +61,31 @@ async def _at_once(future):
     """The result of a future that has no time left."""
     if future.done():
         return future.result()
-    ended = asyncio.get_running_loop().create_future()
-
-    def release(_):
-        if not ended.done():
-            ended.set_result(None)
-
-    future.add_done_callback(release)
+    end = _End(asyncio.get_running_loop().create_future())
+    future.add_done_callback(end.has_come)
     try:
         future.cancel()
-        await ended  # not the future itself: this wait can be cancelled on its own
+        await end.ended  # not the future itself: this wait can be cancelled on its own
     finally:
-        future.remove_done_callback(release)
+        future.remove_done_callback(end.has_come)
     try:
         return future.result()
     except CancelledError as error:
         raise TimeoutError from error
+
+
+class _End:
+    """Somebody waits for a future's end without awaiting the future."""
+
+    def __init__(self, ended):
+        self.ended = ended
+
+    def has_come(self, _):
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    def _waits_for(self):
+        return self.ended
 
 
 class _AsCompleted:
@@ -91,6 +100,7 @@ class _AsCompleted:
             if future.get_loop() is not loop:
                 raise ValueError("The future belongs to a different loop than the one that runs as_completed")
         self._left = len(self._todo)
+        self._asker = asyncio.current_task() if asyncio._get_running_loop() is not None else None
         for future in self._todo:
             future.add_done_callback(self._future_done)
         if self._todo and timeout is not None:
@@ -125,6 +135,13 @@ class _AsCompleted:
         if future is None:
             raise TimeoutError
         return future.result()
+
+    def _waits_for(self):  # what the call graph asks: who will take the results
+        return self
+
+    @property
+    def _asyncio_awaited_by(self):
+        return None if self._asker is None or self._asker.done() else {self._asker}
 
     def _future_done(self, future):
         if self._todo:  # else the time was up first

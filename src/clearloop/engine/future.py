@@ -395,7 +395,9 @@ class Future(Runnable):
 
     @property
     def _asyncio_awaited_by(self):
-        return call_graph.awaited_by(self.waiters()) if self.waiter is not None else None
+        if self.waiter is None and self.attributes == cython.NULL:
+            return None
+        return call_graph.awaited_by(self, self.waiters())
 
     @property
     def _loop(self):
