@@ -24,16 +24,19 @@ cdef class Future(Runnable):
     cdef unsigned char log_traceback  # RAISED, and nobody has fetched the exception yet
     cdef unsigned char plain          # no subclass in Python: what add_done_callback does is known
     cdef unsigned char native         # loop is a Scheduler
+    # of a Task alone; here and after the weak references, since these bytes would otherwise be padding
+    cdef unsigned char must_cancel
+    cdef unsigned char log_destroy_pending
+    cdef unsigned char by_iterator    # fut_waiter was yielded by its own iterator, which raises what it holds
     cdef object loop
     cdef object value
     cdef object error_detail
     cdef object waiter
     cdef PyObject* attributes         # the instance's __dict__, made when somebody sets an attribute
     cdef object __weakref__
-    # of a Task alone; here, since these bytes would otherwise be padding
-    cdef unsigned char must_cancel
-    cdef unsigned char log_destroy_pending
-    cdef unsigned char by_iterator    # fut_waiter was yielded by its own iterator, which raises what it holds
+    cdef int cancel_requests
+    cdef unsigned char linked         # stands in the loop's list of unfinished tasks
+    cdef unsigned char entered        # the step runs inside a handle that has entered the context
     cdef int note_origin(self, object frames) except -1
     cdef int report(self, dict context) except -1
     cdef int settle(self, State state, object value) except -1

@@ -13,9 +13,6 @@ cdef class Task(Future):
     cdef object fut_waiter      # what the task waits for
     cdef object throwing        # an error to throw into the coroutine in the next step
     cdef uint64_t serial
-    cdef int cancel_requests
-    cdef unsigned char linked
-    cdef unsigned char entered           # the step runs inside a handle that has entered the context
     cdef PyObject* next_task    # borrowed; the list's references are owned by being linked
     cdef PyObject* previous_task
     cdef int step(self) except -1
