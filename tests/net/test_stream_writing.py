@@ -1,4 +1,4 @@
-"""What is written leaves joined, in order, whole, and never later than the step that wrote it."""
+"""What is written leaves joined, in order, whole, and never later than the turn that wrote it."""
 
 import asyncio
 import logging
@@ -6,6 +6,7 @@ import random
 import socket
 import sys
 import threading
+import time
 
 import pytest
 from stream_tools import packets, read_all, reports, run, stream, until
@@ -33,25 +34,56 @@ def test_what_one_step_writes_leaves_in_one_system_call():
     run(main())
 
 
-def test_each_step_sends_its_own():
+def test_what_one_turn_writes_leaves_in_one_system_call():
     async def main():
         transport, _, peer = await packets()
         loop = asyncio.get_running_loop()
         loop.call_soon(transport.write, b"one")
         loop.call_soon(lambda: (transport.write(b"two"), transport.write(b"three")))
+        await asyncio.sleep(0)  # to the end of that turn
         await asyncio.sleep(0)
-        assert peer.recv(100) == b"one"
-        assert peer.recv(100) == b"twothree"
+        assert peer.recv(100) == b"onetwothree"
         transport.close()
 
     run(main())
 
 
-def test_an_answer_leaves_before_the_next_callback_runs():
+def test_bytes_leave_before_the_next_turn():
+    async def main():
+        transport, _, peer = await packets()
+        loop = asyncio.get_running_loop()
+        loop.call_soon(lambda: (transport.write(b"x"), loop.call_soon(lambda: seen.append(peer.recv(100)))))
+        seen = []
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert seen == [b"x"]
+        transport.close()
+
+    run(main())
+
+
+def test_64_transports_with_something_to_send_do_not_wait_for_the_rest_of_the_turn():
+    async def main():
+        connections = [await packets() for _ in range(64)]
+        loop = asyncio.get_running_loop()
+        seen = []
+        for transport, _, _ in connections:
+            loop.call_soon(transport.write, b"x")
+        loop.call_soon(lambda: seen.extend(peer.recv(100) for _, _, peer in connections))
+        await asyncio.sleep(0)
+        assert seen == [b"x"] * 64
+        for transport, _, _ in connections:
+            transport.close()
+
+    run(main())
+
+
+def test_a_long_turn_sends_what_each_step_writes():
     async def main():
         transport, _, peer = await packets()
         loop = asyncio.get_running_loop()
         seen = []
+        loop.call_soon(time.sleep, 0.03)  # longer than any tick of the coarse clock
         loop.call_soon(transport.write, b"x")
         loop.call_soon(lambda: seen.append(peer.recv(100)))
         await asyncio.sleep(0)

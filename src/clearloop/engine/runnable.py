@@ -33,8 +33,8 @@ class Runnable:
 
 @cython.cclass
 class Source(Runnable):
-    """Something with a descriptor: the poller reports events for it, and it may have bytes to flush after a step."""
+    """Something with a descriptor: the poller reports events for it, and it may have bytes to flush after a turn."""
 
     def flush(self):
-        """Send what the step that just ended has written."""
+        """Send what the steps of this turn have written."""
         return 0

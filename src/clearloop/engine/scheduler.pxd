@@ -32,7 +32,7 @@ cdef class Scheduler:
     cdef PyObject* entry         # owned; NULL between turns
     cdef uint64_t steps
 
-    # sources with bytes to send when the step ends
+    # sources with bytes to send when the turn ends
     cdef PyObject** dirty
     cdef Py_ssize_t dirty_size
     cdef Py_ssize_t dirty_capacity

@@ -44,6 +44,7 @@ _iscoroutinefunction = cython.declare(
     object, getattr(asyncio.coroutines, "_iscoroutinefunction", None) or asyncio.coroutines.iscoroutinefunction
 )
 POLL_AFTER = cython.declare(cython.Py_ssize_t, 256)
+SEND_TOGETHER = cython.declare(cython.Py_ssize_t, 64)  # see mark_dirty
 # An idle loop does not wake for timers more often than every quarter of a millisecond: a wake-up costs some 5 us, and
 # dense deadlines share it (asyncio and libuv round to whole milliseconds).  A lone timer fires on time.
 TIMER_SPACING = cython.declare(int64_t, 250_000)
@@ -317,12 +318,14 @@ class Scheduler:
                 self.current_set = False
                 clear_current(self)
             cython.cast(Runnable, entry).run()
-            if self.dirty_size:
+            if self.dirty_size and (self.dirty_size >= SEND_TOGETHER or coarse_ns() != self.polled_tick):
                 self.flush_dirty()
             self.entry = cython.NULL
             Py_DECREF_raw(entry)
             if ring_size(cython.address(self.ready)) == 0:
                 break  # a callback closed the loop, or stepped it by hand
+        if self.dirty_size:
+            self.flush_dirty()
         return 0
 
     def run_batch_timed(self, count):
@@ -339,7 +342,7 @@ class Scheduler:
                 clear_current(self)
             began = monotonic_ns()
             cython.cast(Runnable, entry).run()
-            if self.dirty_size:
+            if self.dirty_size and (self.dirty_size >= SEND_TOGETHER or coarse_ns() != self.polled_tick):
                 self.flush_dirty()
             took = monotonic_ns() - began
             if took >= self.slow_ns:
@@ -348,12 +351,20 @@ class Scheduler:
             Py_DECREF_raw(entry)
             if ring_size(cython.address(self.ready)) == 0:
                 break
+        if self.dirty_size:
+            self.flush_dirty()
         return 0
 
-    # ---- what a step leaves to send --------------------------------------------------------------------------------
+    # ---- what the steps leave to send --------------------------------------------------------------------------------
 
     def mark_dirty(self, source):
-        """`source` has written: flush it when the step ends.  Call it once per source and flush."""
+        """`source` has written: flush it when the turn ends, or sooner.  Call it once per source and flush.
+
+        Sending for many connections in one go costs less than sending after each step: the kernel's code and data
+        stay in the caches, and a peer on this machine is woken once for many answers (16.3 against 25.3 µs for a
+        request to aiohttp).  So that no answer waits long for the steps of others, SEND_TOGETHER of them are enough
+        to send, and in a turn that takes longer than a tick of the coarse clock every step's bytes leave at its end.
+        """
         if self.dirty_size == self.dirty_capacity:
             capacity: cython.Py_ssize_t = 2 * self.dirty_capacity if self.dirty_capacity else 16
             grown = cython.cast(

@@ -28,7 +28,7 @@ cdef class StreamTransport(Source):
     cdef int proto
     cdef uint32_t watched          # what the poller has been asked for
     cdef unsigned char phase
-    cdef bint dirty                # the scheduler will call flush() when the step ends
+    cdef bint dirty                # the scheduler will call flush() when the turn ends
 
     # the protocol
     cdef bint buffered             # an asyncio.BufferedProtocol

@@ -5,7 +5,7 @@ A request costs one recv and one send, and this file has nothing in between but 
 - Reading goes into one buffer that all transports share, and what came is copied into a `bytes` of its exact size.
   A fresh large `bytes` per read would cost the allocator a mapping each time.  A read that comes back short has proved
   the socket empty, so nothing is read until "would block".
-- What is written is kept until the running step ends, and then leaves in one system call.  Past the high-water mark
+- What is written is kept until the turn of the loop ends, and then leaves in one system call.  Past the high-water mark
   it leaves at once.  When the kernel takes less than all, the rest waits for WRITABLE, and what follows behind it.
 - The descriptor is registered once.  `pause_reading` leaves it registered until an event really comes in: protocols
   that pause and resume around each request would pay two `epoll_ctl` each.
@@ -535,7 +535,7 @@ class StreamTransport(Source):
     # ---- writing ---------------------------------------------------------------------------------------------------
 
     def write(self, data):
-        """Send `data` (bytes, bytearray or memoryview) when the running step ends; never blocks.
+        """Send `data` (bytes, bytearray or memoryview) when the turn of the loop ends; never blocks.
 
         What the step writes leaves in one system call.  bytes are kept, the other two copied.  Raises TypeError for
         anything else and RuntimeError after write_eof().
@@ -591,14 +591,14 @@ class StreamTransport(Source):
             self.push()
         elif not self.dirty and not self.watched & WRITABLE:
             if self.loop.entry == cython.NULL:
-                self.flush()  # no step runs whose end would send it
+                self.flush()  # no turn runs whose end would send it
             else:
                 self.dirty = True
                 self.loop.mark_dirty(self)
         return 0
 
     def flush(self):
-        """The step ended: send what it wrote."""
+        """The turn ended: send what was written in it."""
         self.dirty = False
         if self.size == 0 or self.watched & WRITABLE or self.phase >= LOST:
             return 0
