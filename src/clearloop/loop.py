@@ -16,9 +16,8 @@ from clearloop.engine import errors
 from clearloop.engine.core import Engine
 from clearloop.engine.readiness import Readiness, descriptor_of
 from clearloop.engine.signals import Signals
-from clearloop.net import datagram, literals, sockets
+from clearloop.net import literals, sockets
 from clearloop.net.transports import Transports
-from clearloop.offload import executor as offload
 
 __all__ = ["EventLoop", "new_event_loop"]
 
@@ -192,7 +191,7 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
         self._check_closed()
         if self.get_debug():
             self._check_callback(func, "run_in_executor")
-        return offload.submit(self, executor, func, args)
+        return _submit(self, executor, func, args)
 
     def set_default_executor(self, executor):
         """Make `executor`, a ThreadPoolExecutor, the one that run_in_executor(None, …) uses."""
@@ -207,7 +206,9 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
 
         https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.shutdown_default_executor
         """
-        await offload.shutdown_default_executor(self, timeout)
+        from clearloop.offload import executor
+
+        await executor.shutdown_default_executor(self, timeout)
 
     # ---- errors ----------------------------------------------------------------------------------------------------
 
@@ -571,7 +572,49 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
 
     # ---- datagrams: net/datagram.py --------------------------------------------------------------------------------
 
-    create_datagram_endpoint = datagram.create_datagram_endpoint
+    async def create_datagram_endpoint(
+        self,
+        protocol_factory,
+        local_addr=None,
+        remote_addr=None,
+        *,
+        family=0,
+        proto=0,
+        flags=0,
+        reuse_port=None,
+        allow_broadcast=None,
+        sock=None,
+    ):
+        """Make a datagram endpoint; return (transport, protocol).
+
+        `local_addr` and `remote_addr` are (host, port), or paths when `family` is AF_UNIX; names are looked up, and
+        each family that has all addresses is tried in order.  `sock` is a socket that is set up already, and excludes
+        all of these.  Raises ValueError for arguments that do not fit together, OSError when no socket can be made.
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.create_datagram_endpoint
+        """
+        from clearloop.net import datagram
+
+        return await datagram.create_datagram_endpoint(
+            self,
+            protocol_factory,
+            local_addr,
+            remote_addr,
+            family=family,
+            proto=proto,
+            flags=flags,
+            reuse_port=reuse_port,
+            allow_broadcast=allow_broadcast,
+            sock=sock,
+        )
+
+
+def _submit(loop, executor, func, args):
+    """The first submission loads the room for it, and takes this function's place."""
+    global _submit
+    from clearloop.offload.executor import submit
+
+    _submit = submit
+    return submit(loop, executor, func, args)
 
 
 def _stop_when_done(future):

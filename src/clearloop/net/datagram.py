@@ -27,13 +27,7 @@ async def create_datagram_endpoint(
     allow_broadcast=None,
     sock=None,
 ):
-    """Make a datagram endpoint; return (transport, protocol).
-
-    `local_addr` and `remote_addr` are (host, port), or paths when `family` is AF_UNIX; names are looked up, and each
-    family that has all addresses is tried in order.  `sock` is a socket that is set up already, and excludes all of
-    these.  Raises ValueError for arguments that do not fit together, OSError when no socket can be made.
-    https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.create_datagram_endpoint
-    """
+    """See EventLoop.create_datagram_endpoint."""
     from clearloop.net.datagram_transport import DatagramTransport
 
     self._check_closed()

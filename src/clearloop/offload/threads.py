@@ -9,9 +9,9 @@ limit, as ThreadPoolExecutor does; more jobs wait in the queue, in order.
 import asyncio
 import concurrent.futures
 import os
-import queue
 import threading
 import weakref
+from _queue import Empty, SimpleQueue  # what the module queue gives, without the rest of it
 
 import cython
 from cython.cimports.clearloop.engine.future import PENDING, RETURNED, new_future
@@ -107,7 +107,7 @@ class ThreadPool:
 
     def _start_over(self):
         """No threads and no jobs; also in a child process, to which no thread comes along."""
-        self.jobs = queue.SimpleQueue()
+        self.jobs = SimpleQueue()
         self.threads = set()
         self.idle = 0
         # a pool that was dropped without shutdown() still lets its idle workers end
@@ -163,7 +163,7 @@ class ThreadPool:
             while True:
                 try:
                     job = self.jobs.get_nowait()
-                except queue.Empty:
+                except Empty:
                     break
                 if isinstance(job, Job):
                     cython.cast(Job, job).drop()
@@ -214,4 +214,4 @@ os.register_at_fork(after_in_child=_forget_threads)
 try:
     threading._register_atexit(_end_all)
 except RuntimeError:  # imported while the interpreter ends: no thread can be started any more
-    pass
+    _ended = True
