@@ -570,6 +570,39 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
             ssl_shutdown_timeout=ssl_shutdown_timeout,
         )
 
+    # ---- pipes: net/pipes.py, net/pipe_transport.py ------------------------------------------------------------------
+
+    async def connect_read_pipe(self, protocol_factory, pipe):
+        """Read from `pipe`, a file object of a pipe, FIFO, terminal or socket; return (transport, protocol).
+
+        The descriptor is made non-blocking; when the transport closes, it is closed, and what it was before restored
+        for whoever else has the file open.  Raises ValueError for a regular file or a folder.
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.connect_read_pipe
+        """
+        from clearloop.net import pipes
+
+        return await pipes.connect_read_pipe(self, protocol_factory, pipe)
+
+    async def connect_write_pipe(self, protocol_factory, pipe):
+        """Write to `pipe`, a file object of a pipe, FIFO, terminal or socket; return (transport, protocol).
+
+        As connect_read_pipe() otherwise.  The transport closes by itself when nobody can read any more.
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.connect_write_pipe
+        """
+        from clearloop.net import pipes
+
+        return await pipes.connect_write_pipe(self, protocol_factory, pipe)
+
+    def _make_read_pipe_transport(self, pipe, protocol, waiter=None, extra=None):
+        from clearloop.net.pipe_transport import make_read_pipe
+
+        return make_read_pipe(self, pipe, protocol, waiter, extra)
+
+    def _make_write_pipe_transport(self, pipe, protocol, waiter=None, extra=None):
+        from clearloop.net.pipe_transport import make_write_pipe
+
+        return make_write_pipe(self, pipe, protocol, waiter, extra)
+
     # ---- datagrams: net/datagram.py --------------------------------------------------------------------------------
 
     async def create_datagram_endpoint(

@@ -26,6 +26,7 @@ from cython.cimports.clearloop.engine.future import (
     future_may_die_silently,
 )
 from cython.cimports.clearloop.engine.scheduler import Scheduler
+from cython.cimports.clearloop.net.pipe_transport import WritePipe
 from cython.cimports.clearloop.net.transport import CLOSING, Receiver, StreamTransport
 from cython.cimports.clearloop.system.capi import (
     PYGEN_ERROR,
@@ -779,7 +780,7 @@ class WriterCore:
     @_transport.setter
     def _transport(self, transport):
         self.transport_ = transport
-        self.stream = transport if type(transport) is StreamTransport else None
+        self.stream = transport if type(transport) in (StreamTransport, WritePipe) else None
 
     @property
     def _protocol(self):

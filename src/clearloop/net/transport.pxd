@@ -5,6 +5,7 @@ from clearloop.engine.future cimport Future
 from clearloop.engine.runnable cimport Source
 from clearloop.engine.scheduler cimport Scheduler
 from clearloop.net.address cimport Address
+from clearloop.system.sockets cimport iovec
 
 
 cdef enum Phase:
@@ -71,6 +72,10 @@ cdef class StreamTransport(Source):
     cdef int fail_file_turn(self) except -1
     cdef int use_protocol(self, object protocol) except -1
     cdef int watch(self, uint32_t events) except -1
+    # -1 with errno; -2 with an exception
+    cdef Py_ssize_t receive(self, void* buffer, Py_ssize_t size) except? -2
+    cdef Py_ssize_t transmit(self, const void* data, Py_ssize_t size) except? -2
+    cdef Py_ssize_t transmit_many(self, iovec* vector, Py_ssize_t count) except? -2
     cdef bint reading(self) noexcept
     cdef bint enter(self) except -1
     cdef int read_ready(self) except -1

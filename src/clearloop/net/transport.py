@@ -351,6 +351,21 @@ class StreamTransport(Source):
         self.lose(error)
         return 0
 
+    # ---- the system calls: a pipe's are others (net/pipe_transport.py) ---------------------------------------------
+
+    def receive(self, buffer, size):
+        return recv(live(self), buffer, size, MSG_DONTWAIT)
+
+    def transmit(self, data, size):
+        return send(live(self), data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
+
+    def transmit_many(self, vector, count):
+        message: msghdr
+        memset(cython.address(message), 0, cython.sizeof(msghdr))
+        message.msg_iov = vector
+        message.msg_iovlen = count
+        return sendmsg(live(self), cython.address(message), MSG_DONTWAIT | MSG_NOSIGNAL)
+
     # ---- reading ---------------------------------------------------------------------------------------------------
 
     def reading(self):
@@ -383,7 +398,7 @@ class StreamTransport(Source):
             short: cython.bint = self.receiver is not None
             if not short and not self.enter():
                 return 0
-            count = recv(live(self), _read_buffer, READ_SIZE, MSG_DONTWAIT)
+            count = self.receive(_read_buffer, READ_SIZE)
             if count <= 0:
                 error = errno
                 if not short:
@@ -456,7 +471,7 @@ class StreamTransport(Source):
             count = -1
             error = EAGAIN
             if room and self.reading():  # get_buffer() may have ended or paused it
-                count = recv(live(self), view.buf, room, MSG_DONTWAIT)
+                count = self.receive(view.buf, room)
                 error = errno
             PyBuffer_Release(cython.address(view))
             Py_DECREF_raw(buffer)
@@ -637,7 +652,7 @@ class StreamTransport(Source):
         if self.more is not None:
             return self.send_many()
         left = bytes_size(self.chunk) - self.sent
-        count = send(live(self), bytes_at(self.chunk) + self.sent, left, MSG_DONTWAIT | MSG_NOSIGNAL)
+        count = self.transmit(bytes_at(self.chunk) + self.sent, left)
         if count == left:  # nearly always
             self.size = 0
             self.sent = 0
@@ -651,7 +666,6 @@ class StreamTransport(Source):
 
     def send_many(self):
         vector: iovec[1024]
-        message: msghdr
         used: cython.Py_ssize_t
         place: cython.Py_ssize_t
         total: cython.Py_ssize_t
@@ -670,10 +684,7 @@ class StreamTransport(Source):
                     vector[used].iov_len = bytes_size(chunk)
                     total += vector[used].iov_len
                     used += 1
-            memset(cython.address(message), 0, cython.sizeof(msghdr))
-            message.msg_iov = vector
-            message.msg_iovlen = used
-            count = sendmsg(live(self), cython.address(message), MSG_DONTWAIT | MSG_NOSIGNAL)
+            count = self.transmit_many(vector, used)
             if count < 0:
                 if errno != EAGAIN and errno != EINTR:
                     self.fail(errno, "Fatal write error on socket transport")

@@ -8,3 +8,6 @@ cdef extern from "Python.h":
     Py_ssize_t bytes_size "PyBytes_GET_SIZE"(object o)
     # -1 with the error set, which is the caller's to propagate
     int get_buffer_raw "PyObject_GetBuffer"(PyObject* exporter, Py_buffer* view, int flags)
+    PyObject* bytes_of_size_raw "PyBytes_FromStringAndSize"(const char* data, Py_ssize_t size) except NULL
+    # only while nobody else holds it; on failure NULL is left behind
+    int resize_bytes "_PyBytes_Resize"(PyObject** data, Py_ssize_t size) except -1

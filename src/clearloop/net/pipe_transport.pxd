@@ -1,0 +1,35 @@
+from cpython.ref cimport PyObject
+
+from clearloop.engine.scheduler cimport Scheduler
+from clearloop.net.transport cimport StreamTransport
+
+
+cdef class Pipe(StreamTransport):
+    cdef object pipe    # the program's file object; None for a descriptor of our own until somebody asks for one
+    cdef object mark    # net/nonblocking.py: what to restore; or None
+    cdef bint own_fd    # fd is a duplicate: `pipe` does not close it
+    cdef int take(self, Scheduler loop, object pipe, object protocol, object waiter, object extra) except -1
+    cdef int live(self) except -2
+    cdef object file_object(self)
+    cdef str mode(self)
+
+
+cdef class Collector:
+    cdef PyObject* data        # the bytes object that grows, owned; nobody else has seen it; or NULL
+    cdef Py_ssize_t size       # how much of it is filled
+    cdef Py_ssize_t capacity
+    cdef int make_room(self) except -1
+
+
+cdef class ReadPipe(Pipe):
+    cdef Collector collector  # what comes goes there, not to the protocol; or None
+    cdef int collect(self) except -1
+
+
+cdef class WritePipe(Pipe):
+    cdef bint notices         # the poller tells when the reader goes: of pipes and sockets, not of terminals
+    cdef int reader_gone(self) except -1
+
+
+cdef ReadPipe adopt_read(Scheduler loop, int fd, object context)
+cdef WritePipe adopt_write(Scheduler loop, int fd, object context)
