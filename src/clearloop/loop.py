@@ -603,6 +603,38 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
 
         return make_write_pipe(self, pipe, protocol, waiter, extra)
 
+    # ---- TLS: net/tls ----------------------------------------------------------------------------------------------
+
+    async def start_tls(
+        self,
+        transport,
+        protocol,
+        sslcontext,
+        *,
+        server_side=False,
+        server_hostname=None,
+        ssl_handshake_timeout=None,
+        ssl_shutdown_timeout=None,
+    ):
+        """Go on over TLS: return the new transport of `protocol`, which must not use `transport` any more.
+
+        Raises TypeError for a transport that cannot be upgraded and for anything but an ssl.SSLContext, and what the
+        handshake raises.
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.start_tls
+        """
+        from clearloop.net.tls import start
+
+        return await start.start_tls(
+            self,
+            transport,
+            protocol,
+            sslcontext,
+            server_side=server_side,
+            server_hostname=server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+
     # ---- datagrams: net/datagram.py --------------------------------------------------------------------------------
 
     async def create_datagram_endpoint(

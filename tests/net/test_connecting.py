@@ -268,7 +268,10 @@ def test_what_the_calls_refuse():
             ({"ssl_handshake_timeout": 1}, "ssl_handshake_timeout is only meaningful with ssl"),
             ({"ssl_shutdown_timeout": 1}, "ssl_shutdown_timeout is only meaningful with ssl"),
             ({"ssl": True, "sock": object()}, "You must set server_hostname when using ssl without a host"),
-            ({"ssl": True, "host": "127.0.0.1", "port": 1}, "TLS is not there yet"),
+            (
+                {"ssl": True, "host": "127.0.0.1", "port": 1, "ssl_handshake_timeout": 0},
+                "ssl_handshake_timeout should be a positive number",
+            ),
         ):
             with pytest.raises(ValueError, match=message):
                 await loop.create_connection(Recorder, **options)

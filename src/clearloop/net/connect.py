@@ -14,20 +14,24 @@ from clearloop.net.resolver import resolve
 from clearloop.net.transport import make_stream
 
 
-async def attach(loop, sock, protocol_factory, ssl):
-    """A transport and a protocol of `protocol_factory` over a connected socket.
+async def attach(loop, sock, protocol_factory, tls=None):
+    """A transport and a protocol of `protocol_factory` over a connected socket; `tls` makes a layer between the two.
 
     The socket is closed when the factory fails, also one that the user has given: asyncio does so since 2026.
     """
-    refuse_tls(ssl)
     sock.setblocking(False)
+    waiter = loop.create_future()
     try:
         protocol = protocol_factory()
+        layer = None if tls is None else tls(loop, protocol, waiter)
     except BaseException:
         sock.close()
         raise
-    waiter = loop.create_future()
-    transport = make_stream(loop, sock, protocol, waiter)
+    if layer is None:
+        transport = make_stream(loop, sock, protocol, waiter)
+    else:
+        transport = layer
+        make_stream(loop, sock, layer)
     try:
         await waiter
     except BaseException:
@@ -36,10 +40,24 @@ async def attach(loop, sock, protocol_factory, ssl):
     return transport, protocol
 
 
-def refuse_tls(ssl):
-    """The one place where TLS is missing."""
-    if ssl:
-        raise ValueError("TLS is not there yet: ssl must be None")
+def client_tls(ssl, server_hostname, handshake_timeout, shutdown_timeout):
+    """What attach() makes a client's TLS transport with; None without TLS."""
+    if not ssl:
+        return None
+    from clearloop.net.tls import start  # imports ssl
+
+    options = start.prepare(ssl, handshake_timeout, shutdown_timeout, False, server_hostname)
+    return lambda loop, protocol, waiter: start.client_layer(loop, protocol, options, waiter, server_hostname)
+
+
+def server_tls(ssl, handshake_timeout, shutdown_timeout):
+    """The same for connections that were accepted."""
+    if not ssl:
+        return None
+    from clearloop.net.tls import start
+
+    options = start.prepare(ssl, handshake_timeout, shutdown_timeout, True)
+    return lambda loop, protocol, waiter=None: start.server_layer(loop, protocol, options, waiter)
 
 
 def check_tls_options(ssl, **options):
@@ -88,9 +106,11 @@ async def create_connection(
         ssl_handshake_timeout=ssl_handshake_timeout,
         ssl_shutdown_timeout=ssl_shutdown_timeout,
     )
-    if ssl and server_hostname is None and not host:
-        raise ValueError("You must set server_hostname when using ssl without a host")
-    refuse_tls(ssl)
+    if ssl and server_hostname is None:
+        if not host:
+            raise ValueError("You must set server_hostname when using ssl without a host")
+        server_hostname = host
+    tls = client_tls(ssl, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout)
     if sock is not None:
         check_plain_socket(sock)
     if host is not None or port is not None:
@@ -109,7 +129,7 @@ async def create_connection(
         raise ValueError("host and port was not specified and no sock specified")
     else:
         check_stream_socket(sock)
-    transport, protocol = await attach(loop, sock, protocol_factory, ssl)
+    transport, protocol = await attach(loop, sock, protocol_factory, tls)
     if loop.get_debug():
         logger.debug("%r connected to %s:%r: (%r, %r)", sock, host, port, transport, protocol)
     return transport, protocol
@@ -249,7 +269,8 @@ async def connect_accepted_socket(loop, protocol_factory, sock, *, ssl, ssl_hand
     check_stream_socket(sock)
     check_tls_options(ssl, ssl_handshake_timeout=ssl_handshake_timeout, ssl_shutdown_timeout=ssl_shutdown_timeout)
     check_plain_socket(sock)
-    transport, protocol = await attach(loop, sock, protocol_factory, ssl)
+    tls = server_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+    transport, protocol = await attach(loop, sock, protocol_factory, tls)
     if loop.get_debug():
         logger.debug("%r handled: (%r, %r)", sock, transport, protocol)
     return transport, protocol
@@ -270,7 +291,7 @@ async def create_unix_connection(
         ssl_handshake_timeout=ssl_handshake_timeout,
         ssl_shutdown_timeout=ssl_shutdown_timeout,
     )
-    refuse_tls(ssl)
+    tls = client_tls(ssl, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout)
     if path is not None:
         if sock is not None:
             raise ValueError("path and sock can not be specified at the same time")
@@ -285,7 +306,7 @@ async def create_unix_connection(
         if sock is None:
             raise ValueError("no path and sock were specified")
         check_unix_socket(sock)
-    return await attach(loop, sock, protocol_factory, ssl)
+    return await attach(loop, sock, protocol_factory, tls)
 
 
 def check_unix_socket(sock):

@@ -14,7 +14,7 @@ from clearloop.net.connect import (
     check_stream_socket,
     check_tls_options,
     check_unix_socket,
-    refuse_tls,
+    server_tls,
 )
 from clearloop.net.resolver import resolve
 from clearloop.net.server import Server
@@ -42,7 +42,7 @@ async def create_server(
     if isinstance(ssl, bool):
         raise TypeError("ssl argument must be an SSLContext or None")
     check_tls_options(ssl, ssl_handshake_timeout=ssl_handshake_timeout, ssl_shutdown_timeout=ssl_shutdown_timeout)
-    refuse_tls(ssl)
+    tls = server_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
     if sock is not None:
         check_plain_socket(sock)
     if host is not None or port is not None:
@@ -56,13 +56,13 @@ async def create_server(
             raise ValueError("Neither host/port nor sock were specified")
         check_stream_socket(sock)
         sockets = [sock]
-    return await _serve(loop, sockets, protocol_factory, backlog, start_serving)
+    return await _serve(loop, sockets, protocol_factory, backlog, start_serving, tls)
 
 
-async def _serve(loop, sockets, protocol_factory, backlog, start_serving, socket_files=()):
+async def _serve(loop, sockets, protocol_factory, backlog, start_serving, tls, socket_files=()):
     for sock in sockets:
         sock.setblocking(False)
-    server = Server(loop, sockets, protocol_factory, backlog, socket_files)
+    server = Server(loop, sockets, protocol_factory, backlog, tls, socket_files)
     if start_serving:
         try:
             server._start_serving()
@@ -169,7 +169,7 @@ async def create_unix_server(
     if isinstance(ssl, bool):
         raise TypeError("ssl argument must be an SSLContext or None")
     check_tls_options(ssl, ssl_handshake_timeout=ssl_handshake_timeout, ssl_shutdown_timeout=ssl_shutdown_timeout)
-    refuse_tls(ssl)
+    tls = server_tls(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
     if path is not None:
         if sock is not None:
             raise ValueError("path and sock can not be specified at the same time")
@@ -186,7 +186,7 @@ async def create_unix_server(
             files.append((path, os.stat(path).st_ino))
         except FileNotFoundError:
             pass  # somebody has renamed it: nothing to clean up
-    return await _serve(loop, [sock], protocol_factory, backlog, start_serving, files)
+    return await _serve(loop, [sock], protocol_factory, backlog, start_serving, tls, files)
 
 
 def _bind_path(path):

@@ -15,6 +15,7 @@ cdef class Listener(Source):
     cdef object server
     cdef object factory
     cdef object context
+    cdef object tls       # makes the TLS transport for a connection's protocol; or None
     cdef int welcome(self, int fd, sockaddr_storage* address, socklen_t size) except -1
     cdef int make(self, int fd, sockaddr_storage* address, socklen_t size, object context) except -1
     cdef int refused(self, int error) except -1

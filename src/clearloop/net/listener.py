@@ -50,12 +50,13 @@ REST = asyncio.constants.ACCEPT_RETRY_DELAY  # seconds without accepting when de
 class Listener(Source):
     """One listening socket of a server."""
 
-    def __init__(self, loop: Scheduler, sock, server, factory, backlog: cython.int):
+    def __init__(self, loop: Scheduler, sock, server, factory, backlog: cython.int, tls=None):
         on: cython.int = 1
         self.loop = loop
         self.sock = sock
         self.server = server
         self.factory = factory
+        self.tls = tls
         self.context = PyContext_CopyCurrent()
         self.fd = sock.fileno()
         self.family = sock.family
@@ -133,6 +134,8 @@ class Listener(Source):
         transport: StreamTransport
         try:
             protocol = self.factory()
+            if self.tls is not None:
+                protocol = self.tls(self.loop, protocol)
             transport = new_transport(self.loop, fd, self.family, self.proto, context)
         except BaseException:
             close_fd(fd)

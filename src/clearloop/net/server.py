@@ -15,11 +15,12 @@ from clearloop.net.listener import Listener
 class Server(asyncio.AbstractServer):
     """https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.Server"""
 
-    def __init__(self, loop, sockets, protocol_factory, backlog, socket_files=()):
+    def __init__(self, loop, sockets, protocol_factory, backlog, tls=None, socket_files=()):
         self._loop = loop
         self._sockets = sockets
         self._protocol_factory = protocol_factory
         self._backlog = backlog
+        self._tls = tls  # makes the TLS transport for a connection's protocol
         self._socket_files = socket_files  # (path, inode) to remove when the server closes
         self._listeners = []
         self._connections = 0
@@ -53,7 +54,7 @@ class Server(asyncio.AbstractServer):
         self._serving = True
         for sock in self._sockets:
             sock.listen(self._backlog)
-            self._listeners.append(Listener(self._loop, sock, self, self._protocol_factory, self._backlog))
+            self._listeners.append(Listener(self._loop, sock, self, self._protocol_factory, self._backlog, self._tls))
 
     async def start_serving(self):
         """Start accepting connections; does nothing when the server does already.
@@ -132,12 +133,12 @@ class Server(asyncio.AbstractServer):
     def close_clients(self):
         """Close every open connection: what is queued is still sent."""
         for transport in self._clients:
-            transport.close()
+            transport._outermost.close()  # over TLS, with all that belongs to its end
 
     def abort_clients(self):
         """Close every open connection at once."""
         for transport in self._clients:
-            transport.abort()
+            transport._outermost.abort()
 
     def _wake(self):
         waiters, self._waiters = self._waiters, None

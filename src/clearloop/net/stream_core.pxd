@@ -1,5 +1,5 @@
 from clearloop.engine.future cimport Future
-from clearloop.net.transport cimport Receiver, StreamTransport
+from clearloop.net.transport cimport Outlet, Receiver
 from clearloop.system.capi cimport PySendResult
 from cpython.ref cimport PyObject
 
@@ -74,7 +74,7 @@ cdef class WriterCore:
     cdef object protocol
     cdef object reader
     cdef object loop
-    cdef StreamTransport stream  # the three again, when they are ours
+    cdef Outlet stream           # the three again, when they are ours
     cdef ProtocolCore flow
     cdef ReaderCore core
 

@@ -26,8 +26,8 @@ from cython.cimports.clearloop.engine.future import (
     future_may_die_silently,
 )
 from cython.cimports.clearloop.engine.scheduler import Scheduler
-from cython.cimports.clearloop.net.pipe_transport import WritePipe
-from cython.cimports.clearloop.net.transport import CLOSING, Receiver, StreamTransport
+from cython.cimports.clearloop.net.pipe_transport import ReadPipe
+from cython.cimports.clearloop.net.transport import CLOSING, Outlet, Receiver
 from cython.cimports.clearloop.system.capi import (
     PYGEN_ERROR,
     PYGEN_NEXT,
@@ -270,6 +270,13 @@ class ReaderCore:
         self.paused = False
         self.transport.resume_reading()
         return 0
+
+    def _take_all(self):
+        """Everything that is unread, for whoever reads the connection from now on."""
+        data = self.gather(0, self.size)
+        self.forget()
+        self._maybe_resume_transport()
+        return data
 
     def _maybe_resume_transport(self):
         if self.paused and self.size <= self.limit:
@@ -750,7 +757,7 @@ class WriterCore:
 
         https://docs.python.org/3/library/asyncio-stream.html#asyncio.StreamWriter.write
         """
-        stream: StreamTransport = self.stream
+        stream: Outlet = self.stream
         if (
             stream is not None
             and type(data) is bytes
@@ -780,7 +787,7 @@ class WriterCore:
     @_transport.setter
     def _transport(self, transport):
         self.transport_ = transport
-        self.stream = transport if type(transport) in (StreamTransport, WritePipe) else None
+        self.stream = transport if isinstance(transport, Outlet) and not isinstance(transport, ReadPipe) else None
 
     @property
     def _protocol(self):

@@ -21,15 +21,29 @@ cdef class Receiver:
     cdef int received(self, object data) except -1
 
 
-cdef class StreamTransport(Source):
+cdef class Outlet(Source):
+    # what the short way from a StreamWriter needs, whatever carries the bytes
+    cdef unsigned char phase
+    cdef bint dirty                # the scheduler will call flush() when the turn ends
+    cdef bint no_write             # eof, sending_file or LOST: write() looks closer
+    cdef bint write_replaced       # the program has put a write() of its own on this instance
+    cdef int append(self, object data) except -1
+
+
+cdef class Layer(Outlet):
+    # a transport that is the protocol of the one below it: TLS
+    cdef int readable(self) except -1    # the transport below has bytes: receive_up() gives them
+    cdef int room(self) except -1        # it has sent everything that transmit_down() left
+    cdef int lower_ended(self) except -1 # its peer has sent its last byte
+
+
+cdef class StreamTransport(Outlet):
     # the connection
     cdef Scheduler loop
     cdef int fd
     cdef int family
     cdef int proto
     cdef uint32_t watched          # what the poller has been asked for
-    cdef unsigned char phase
-    cdef bint dirty                # the scheduler will call flush() when the turn ends
 
     # the protocol
     cdef bint buffered             # an asyncio.BufferedProtocol
@@ -38,10 +52,9 @@ cdef class StreamTransport(Source):
     cdef bint protocol_paused      # pause_writing was called
     cdef bint eof                  # write_eof was called
     cdef bint sending_file         # by sendfile(): nobody else may write meanwhile
-    cdef bint no_write             # eof, sending_file or LOST: write() looks closer
-    cdef bint write_replaced       # the program has put a write() of its own on this instance
     cdef object protocol
     cdef Receiver receiver         # the same, if it takes data by received()
+    cdef Layer layer               # the same, if it is a transport on top of this one
     cdef object context
 
     # what is not sent yet
@@ -82,8 +95,9 @@ cdef class StreamTransport(Source):
     cdef bint deliver(self, object data) except -1
     cdef int read_into_protocol(self) except -1
     cdef int peer_ended(self) except -1
+    cdef Py_ssize_t receive_up(self, char* buffer, Py_ssize_t size) except -1
+    cdef int transmit_down(self, const char* data, Py_ssize_t size) except -1
     cdef int write_ready(self) except -1
-    cdef int append(self, object data) except -1
     cdef int offer_queue(self) except -1
     cdef int send_queue(self) except -1
     cdef int send_many(self) except -1

@@ -101,10 +101,8 @@ class Receiver:
 
 
 @cython.cclass
-class StreamTransport(Source):
-    """https://docs.python.org/3/library/asyncio-protocol.html#asyncio.Transport, over a stream socket."""
-
-    _sendfile_compatible = asyncio.constants._SendfileMode.TRY_NATIVE  # what asyncio's own loop asks
+class Outlet(Source):
+    """What bytes are written to."""
 
     def __setattr__(self, name, value):
         if name == "write":
@@ -115,6 +113,32 @@ class StreamTransport(Source):
         object.__delattr__(self, name)
         if name == "write":
             self.write_replaced = False
+
+    def append(self, data):
+        """Send `data`, non-empty bytes, when the turn ends; only while not no_write."""
+        raise NotImplementedError("an outlet that leads nowhere")
+
+
+@cython.cclass
+class Layer(Outlet):
+    """A transport on top of a StreamTransport, whose protocol it is: it gets and gives bytes by their place in memory."""
+
+    def readable(self):
+        raise NotImplementedError("a layer that reads nothing")
+
+    def room(self):
+        raise NotImplementedError("a layer that writes nothing")
+
+    def lower_ended(self):
+        raise NotImplementedError("a layer that reads nothing")
+
+
+@cython.cclass
+class StreamTransport(Outlet):
+    """https://docs.python.org/3/library/asyncio-protocol.html#asyncio.Transport, over a stream socket."""
+
+    _sendfile_compatible = asyncio.constants._SendfileMode.TRY_NATIVE  # what asyncio's own loop asks
+    _start_tls_compatible = True  # what asyncio's own loop asks
 
     @property
     def __class__(self):
@@ -175,7 +199,9 @@ class StreamTransport(Source):
             return 0
         if revents & (READABLE | HANGUP | FAULT) and self.watched & READABLE:
             if self.reading():
-                if self.buffered:
+                if self.layer is not None:
+                    self.layer.readable()
+                elif self.buffered:
                     self.read_into_protocol()
                 else:
                     self.read_ready()
@@ -250,6 +276,7 @@ class StreamTransport(Source):
         self.fd = -1
         self.protocol = None
         self.receiver = None
+        self.layer = None
         self.server = None
         try:
             if sock is not None:
@@ -265,7 +292,7 @@ class StreamTransport(Source):
         if self.fd < 0 or self.loop is None:
             return
         try:
-            warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=1)
+            warnings.warn(f"unclosed transport {self._outermost!r}", ResourceWarning, source=self, stacklevel=1)
         except BaseException:
             if not exiting():
                 raise
@@ -318,6 +345,7 @@ class StreamTransport(Source):
         self.protocol = protocol
         self.buffered = isinstance(protocol, _BUFFERED)
         self.receiver = protocol if isinstance(protocol, Receiver) and cython.cast(Receiver, protocol).direct else None
+        self.layer = protocol if isinstance(protocol, Layer) else None
         return 0
 
     def get_protocol(self):
@@ -504,6 +532,10 @@ class StreamTransport(Source):
         """The peer will send no more; the protocol says whether we close as well."""
         failure = None
         keep_open = False
+        if self.layer is not None:
+            self.ended = True
+            self.watch(self.watched & ~READABLE)
+            return self.layer.lower_ended()
         if not self.enter():
             return 0
         if self.loop.debug:
@@ -738,7 +770,10 @@ class StreamTransport(Source):
         if self.size == 0:
             # before the protocol writes more: that may leave at once again
             self.watch(self.watched & ~WRITABLE)
-        if self.protocol_paused and self.size <= self.low:
+        if self.layer is not None:
+            if self.size == 0 and self.phase < CLOSING:
+                self.layer.room()
+        elif self.protocol_paused and self.size <= self.low:
             self.resume_protocol()
         if self.size == 0 and not self.protocol_paused and self.phase < LOST:
             self.drained()
@@ -815,6 +850,48 @@ class StreamTransport(Source):
         if turn.state == PENDING:
             turn.fail(ConnectionError("the connection was closed while a file was being sent"))
         return 0
+
+    # ---- for the layer above ---------------------------------------------------------------------------------------
+
+    def receive_up(self, buffer, size):
+        """Read what is there; 0 when nothing is, or when the connection has ended and everybody has been told."""
+        count: cython.Py_ssize_t = self.receive(buffer, size)
+        if count > 0:
+            return count
+        if count == 0:
+            self.peer_ended()
+        elif errno != EAGAIN and errno != EINTR:
+            self.fail(errno, "Fatal read error on socket transport")
+        return 0
+
+    def transmit_down(self, data, size):
+        """Send at once, behind what is queued; the layer's room() is called when what the kernel left is sent."""
+        count: cython.Py_ssize_t = 0
+        if self.phase >= LOST:
+            return 0
+        if self.size == 0 and not self.watched & WRITABLE:
+            count = self.transmit(data, size)
+            if count == size:
+                return 0
+            if count < 0:
+                if errno != EAGAIN and errno != EINTR:
+                    return self.fail(errno, "Fatal write error on socket transport")
+                count = 0
+        chunk = PyBytes_FromStringAndSize(data + count, size - count)
+        if self.chunk is None:
+            self.chunk = chunk
+        elif self.more is None:
+            self.more = [chunk]
+        else:
+            self.more.append(chunk)
+        self.size += size - count
+        self.wait_until_writable()
+        return 0
+
+    @property
+    def _outermost(self):
+        """What the program has as its transport."""
+        return self if self.layer is None else self.layer._outermost
 
     # ---- water marks -----------------------------------------------------------------------------------------------
 

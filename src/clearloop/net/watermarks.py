@@ -5,14 +5,14 @@ import sys
 HIGH = 64 * 1024  # bytes; asyncio's default
 
 
-def water_marks(low, high):
-    """(low, high) in whole bytes; what is left out follows from the other.
+def water_marks(low, high, default=HIGH):
+    """(low, high) in whole bytes; what is left out follows from the other, or from the `default` for high.
 
     Any number will do, infinity for "never pause" included.  Raises ValueError unless high >= low >= 0.
     https://docs.python.org/3/library/asyncio-protocol.html#asyncio.WriteTransport.set_write_buffer_limits
     """
     if high is None:
-        high = HIGH if low is None else 4 * low
+        high = default if low is None else 4 * low
     high = min(high, sys.maxsize)
     if low is None:
         low = high // 4
