@@ -51,6 +51,8 @@ WARN_FROM = cython.declare(cython.Py_ssize_t, 5)  # writes to a lost pipe, as as
 class Pipe(StreamTransport):
     """What both ends have in common."""
 
+    _start_tls_compatible = False
+
     def take(self, loop, pipe, protocol, waiter, extra):
         """Open the transport over the program's file object `pipe`, and schedule connection_made.
 

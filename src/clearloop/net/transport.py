@@ -121,7 +121,7 @@ class Outlet(Source):
 
 @cython.cclass
 class Layer(Outlet):
-    """A transport on top of a StreamTransport, whose protocol it is: it gets and gives bytes by their place in memory."""
+    """A transport on top of a StreamTransport, whose protocol it is: bytes go between them by their place in memory."""
 
     def readable(self):
         raise NotImplementedError("a layer that reads nothing")

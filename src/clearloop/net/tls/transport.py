@@ -29,8 +29,16 @@ import cython
 from cython.cimports.clearloop.net.tls.scratch import ROOM, Scratch, scratch_of
 from cython.cimports.clearloop.net.tls.session import CLOSED as NOTIFIED
 from cython.cimports.clearloop.net.tls.session import DONE, RECORD, WANT_READ, WANT_WRITE, Session
-from cython.cimports.clearloop.net.transport import CLOSED, CLOSING, LOST, OPEN, STARTING, Layer, Receiver
-from cython.cimports.clearloop.net.transport import StreamTransport
+from cython.cimports.clearloop.net.transport import (
+    CLOSED,
+    CLOSING,
+    LOST,
+    OPEN,
+    STARTING,
+    Layer,
+    Receiver,
+    StreamTransport,
+)
 from cython.cimports.clearloop.system.capi import (
     Py_DECREF_raw,
     PyContext_Exit,
@@ -959,8 +967,8 @@ class TLSTransport(Layer):
     # ---- what is asked for -----------------------------------------------------------------------------------------
 
     def get_extra_info(self, name, default=None):
-        """Return what TLS knows ('ssl_object', 'sslcontext', 'peercert', 'cipher', 'compression'), or what the transport
-        below does ('socket', 'peername', 'sockname'); else `default`.
+        """Return what TLS knows ('ssl_object', 'sslcontext', 'peercert', 'cipher', 'compression'), or what the
+        transport below does ('socket', 'peername', 'sockname'); else `default`.
 
         https://docs.python.org/3/library/asyncio-protocol.html#asyncio.BaseTransport.get_extra_info
         """
