@@ -48,6 +48,14 @@ _OWN = {
     "start_unix_server": "clearloop.streams",
     "open_unix_connection": "clearloop.streams",
     "install": "clearloop.installation",
+    "run_sync": "clearloop.offload.run",
+    "unblocked": "clearloop.offload.run",
+    "run_async": "clearloop.offload.run",
+    "amap": "clearloop.offload.amap",
+    "Supervisor": "clearloop.offload.supervisor",
+    "JobLost": "clearloop.offload.errors",
+    "NotPicklable": "clearloop.offload.errors",
+    "PoolExhausted": "clearloop.offload.errors",
 }
 
 # Modules that stand in front of asyncio's of the same name: see through.py

@@ -28,6 +28,8 @@ cdef class Scheduler:
     cdef int64_t polled_tick
     cdef int64_t fired           # when timers fired last
 
+    cdef readonly Py_ssize_t offloaded  # calls that are away in threads, processes or a cluster (offload/call.py)
+
     # the step that runs: what the probe publishes
     cdef PyObject* entry         # owned; NULL between turns
     cdef uint64_t steps
@@ -60,6 +62,7 @@ cdef class Scheduler:
     cdef int finish_step(self) except -1
     cdef int show_queues(self) except -1
     cdef int64_t idle_time(self) except? -2
+    cdef int64_t wait_by_own_clock(self, int64_t timeout) except? -2
     cdef int fire(self) except -1
 
 

@@ -251,6 +251,8 @@ class Scheduler:
             # The wait is uninterrupted C code: a signal that came since the last bytecode is due now
             PyErr_CheckSignals()
             timeout: int64_t = 0 if self.stopping else self.idle_time()
+            if not self.own_clock and timeout != 0:
+                timeout = self.wait_by_own_clock(timeout)
             # A handler, a __del__ of the last task's result or a clock in Python may have scheduled something
             self.poll(0 if ring_size(cython.address(self.ready)) or self.stopping else timeout)
         elif self.since_poll >= POLL_AFTER:
@@ -275,10 +277,18 @@ class Scheduler:
         deadline: int64_t = self.timers.first()
         if deadline < 0 or deadline == INT64_MAX:
             return -1
-        if deadline < self.fired + TIMER_SPACING:
+        if self.own_clock and deadline < self.fired + TIMER_SPACING:
             deadline = self.fired + TIMER_SPACING
         deadline -= self.now()
         return deadline if deadline > 0 else 0
+
+    def wait_by_own_clock(self, timeout):
+        """The same for a loop whose clock is not the kernel's: it may jump instead of waiting."""
+        return self._wait_time(timeout)
+
+    def _wait_time(self, timeout):
+        """Nanoseconds to wait in the kernel when `timeout` (-1: without end) of the loop's own clock are left."""
+        return timeout
 
     def fire(self):
         """Put the timers that are due behind what is ready."""

@@ -1,19 +1,43 @@
 """run_in_executor: a blocking function goes to a thread and comes back as a future of the loop."""
 
 import asyncio
+import concurrent.futures
 import threading
 import warnings
+import weakref
 
+from clearloop.offload.call import send_to
+from clearloop.offload.exhaustion import Crowd
 from clearloop.offload.threads import ThreadPool
+
+_pools = weakref.WeakKeyDictionary()  # loops of another make -> the pool that run_sync uses there
+_crowds = weakref.WeakKeyDictionary()  # ThreadPoolExecutors -> who stands in line there
 
 
 def default_executor(loop):
     """The loop's own pool of threads, made when it is first needed."""
+    if not hasattr(loop, "_executor_down"):
+        return _pool_elsewhere(loop)
     if loop._executor_down:
         raise RuntimeError("Executor shutdown has been called")
     if loop._default_executor is None:
         loop._default_executor = ThreadPool()
     return loop._default_executor
+
+
+def _pool_elsewhere(loop):
+    pool = _pools.get(loop)
+    if pool is None:
+        pool = _pools[loop] = ThreadPool()
+    return pool
+
+
+def crowd_of(executor):
+    """Who stands in line for the threads of a ThreadPoolExecutor."""
+    crowd = _crowds.get(executor)
+    if crowd is None:
+        crowd = _crowds[executor] = Crowd(executor._max_workers)
+    return crowd
 
 
 def submit(loop, executor, func, args):
@@ -22,6 +46,8 @@ def submit(loop, executor, func, args):
         executor = default_executor(loop)
     if type(executor) is ThreadPool:
         return executor.run(loop, func, args)
+    if type(executor) is concurrent.futures.ThreadPoolExecutor:
+        return send_to(executor, None, loop, func, args, False, True)
     return asyncio.wrap_future(executor.submit(func, *args), loop=loop)
 
 

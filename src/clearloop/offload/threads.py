@@ -1,12 +1,10 @@
-"""The loop's own threads: what run_in_executor(None, …) uses.
+"""The loop's own threads: what run_in_executor(None, …) and run_sync use.
 
-A job is one object all the way: submitted as an entry of the pool's queue, executed by a worker, then put by that same
-worker into the loop's ready queue, where it resolves its future.  No concurrent future with a lock of its own in
-between, no handle, no chain of callbacks.  The pool grows by a thread for each job that finds no idle worker, up to its
-limit, as ThreadPoolExecutor does; more jobs wait in the queue, in order.
+The pool grows by a thread for each job that finds no idle worker, up to its limit, as ThreadPoolExecutor does; more
+jobs wait in the queue, in order.  A job is a Call (call.py), or what submit() makes for code that wants a concurrent
+future.
 """
 
-import asyncio
 import concurrent.futures
 import os
 import threading
@@ -14,82 +12,46 @@ import weakref
 from _queue import Empty, SimpleQueue  # what the module queue gives, without the rest of it
 
 import cython
-from cython.cimports.clearloop.engine.future import PENDING, RETURNED, new_future
-from cython.cimports.clearloop.engine.ring import ring_push
-from cython.cimports.clearloop.engine.runnable import Runnable
-from cython.cimports.clearloop.engine.scheduler import Scheduler
+from cython.cimports.clearloop.offload.call import DROPPED, FREE, HELD, Call, new_call, refuse_coroutine_function
+from cython.cimports.clearloop.system.capi import PyContext_CopyCurrent
+
+from clearloop.offload.call import note_running
+from clearloop.offload.exhaustion import Crowd
 
 _pools = cython.declare(object, weakref.WeakSet())
 _ended = cython.declare(cython.bint, False)  # the interpreter ends: a new thread would never be told to
 
 
-@cython.cclass
-class Job(Runnable):
-    """A blocking call on its way to a thread and back."""
-
-    def execute(self):
-        """In the worker's thread: call the function, and hand the outcome to the loop."""
-        if self.future.state != PENDING:
-            return  # cancelled while it waited for a thread
-        try:
-            self.outcome = self.func(*self.args)
-        except BaseException as error:
-            self.outcome = translate(error)
-            self.raised = True
-        self.func = None
-        self.args = None
-        # Under the GIL from here on: the loop cannot close in between
-        if self.loop.closed:
-            return
-        ring_push(cython.address(self.loop.ready), self)
-        if self.loop.poller.waiting == 1:
-            self.loop.poller.wake()
-
-    def drop(self):
-        """In any thread: the job will not be done, its future is cancelled."""
-        if not self.loop.closed:
-            self.loop.call_soon_threadsafe(self.future.cancel)
-
-    def run(self):
-        """In the loop's thread: resolve the future."""
-        outcome = self.outcome
-        self.outcome = None
-        if self.future.state != PENDING:
-            return 0  # cancelled while the function ran: nobody asks any more
-        if self.raised:
-            self.future.fail(outcome)
-        else:
-            self.future.settle(RETURNED, outcome)
-        return 0
-
-
-def translate(error):
-    """A function that waited for a concurrent future may raise that module's errors; here asyncio's are awaited."""
-    if type(error) is concurrent.futures.CancelledError:
-        return asyncio.CancelledError(*error.args).with_traceback(error.__traceback__)
-    if type(error) is concurrent.futures.InvalidStateError:
-        return asyncio.InvalidStateError(*error.args).with_traceback(error.__traceback__)
-    return error
-
-
 class _ConcurrentJob:
     """What submit() queues: a job whose outcome goes to a concurrent future."""
 
-    __slots__ = ("args", "func", "future", "kwargs")
+    __slots__ = ("_args", "_func", "crowd", "future", "kwargs")
 
-    def __init__(self, func, args, kwargs):
-        self.func, self.args, self.kwargs = func, args, kwargs
+    def __init__(self, func, args, kwargs, crowd):
+        self._func, self._args, self.kwargs, self.crowd = func, args, kwargs, crowd
         self.future = concurrent.futures.Future()
 
     def execute(self):
-        if not self.future.set_running_or_notify_cancel():
+        if self.future.done() or not self.future.set_running_or_notify_cancel():
             return
+        thread = threading.get_ident()
+        outer = note_running(thread, self)
         try:
-            outcome = self.func(*self.args, **self.kwargs)
+            outcome = self._func(*self._args, **self.kwargs)
         except BaseException as error:
             self.future.set_exception(error)
         else:
             self.future.set_result(outcome)
+        finally:
+            note_running(thread, outer)
+
+    @property
+    def _queued(self):
+        return not self.future.running() and not self.future.done()
+
+    def _fail_queued(self, error):
+        if self._queued:
+            self.future.set_exception(error)
 
 
 @cython.cclass
@@ -109,23 +71,36 @@ class ThreadPool:
         """No threads and no jobs; also in a child process, to which no thread comes along."""
         self.jobs = SimpleQueue()
         self.threads = set()
-        self.idle = 0
+        self.idle = self.behind = 0
+        self.crowd = Crowd(self.limit)
         # a pool that was dropped without shutdown() still lets its idle workers end
         self.reference = weakref.ref(self, lambda _, jobs=self.jobs: jobs.put(None))
 
-    def run(self, loop: Scheduler, func, args):
-        """Call `func(*args)` in a worker; return a future of `loop`."""
-        job: Job = Job.__new__(Job)
-        job.loop = loop
-        job.future = new_future(loop)
-        job.func = func
-        job.args = args
-        self.give(job)
-        return job.future
+    def run(self, loop, func, args):
+        """Call `func(*args)` in a worker; return a future of `loop`: run_in_executor."""
+        call: Call = new_call(loop, func, args, None, FREE)
+        call.crowd = self.crowd
+        try:
+            self.give(call)
+        except BaseException:
+            call.home()
+            raise
+        return call
+
+    def send(self, loop, func, args, held):
+        """The same in a copy of the current context, and with cancellation as run_sync has it."""
+        call: Call = new_call(loop, func, args, PyContext_CopyCurrent(), HELD if held else DROPPED)
+        call.crowd = self.crowd
+        try:
+            self.give(call)
+        except BaseException:
+            call.home()
+            raise
+        return call
 
     def submit(self, func, /, *args, **kwargs):
         """As concurrent.futures.Executor.submit: for code that takes the loop's default executor by itself."""
-        job = _ConcurrentJob(func, args, kwargs)
+        job = _ConcurrentJob(func, args, kwargs, self.crowd)
         self.give(job)
         return job.future
 
@@ -143,18 +118,24 @@ class ThreadPool:
             thread = threading.Thread(
                 target=_work, args=(self.jobs, self.reference), name=f"{self.name}_{self.started - 1}"
             )
+            self.threads.add(thread)  # first: it may give us a job of its own before start() has returned
             try:
                 thread.start()
             except RuntimeError:
+                self.threads.discard(thread)
                 if not self.threads:
                     raise  # no thread to be had at all; else the others will come to the job
-            else:
-                self.threads.add(thread)
+        else:
+            self.behind += 1
+            self.crowd.join(job)
         return 0
 
     def worker_is_idle(self):
-        """A worker has ended a job."""
-        self.idle += 1
+        """A worker has ended a job; the next one in line, if there is one, is promised to it."""
+        if self.behind > 0:
+            self.behind -= 1
+        else:
+            self.idle += 1
 
     def shutdown(self, wait=True, *, cancel_futures=False):
         """Take no more jobs, and let the workers end when the queue is empty; `wait` for them to have ended."""
@@ -165,8 +146,8 @@ class ThreadPool:
                     job = self.jobs.get_nowait()
                 except Empty:
                     break
-                if isinstance(job, Job):
-                    cython.cast(Job, job).drop()
+                if isinstance(job, Call):
+                    job.drop()
                 elif job is not None:
                     job.future.cancel()
         self.jobs.put(None)
@@ -174,6 +155,15 @@ class ThreadPool:
             for thread in list(self.threads):
                 if thread is not threading.current_thread():
                     thread.join()
+
+
+def start(loop, func, args, held):
+    """run_sync's usual way: check the function, and send it to the loop's own threads."""
+    refuse_coroutine_function(func)
+    pool = loop._default_executor
+    if type(pool) is not ThreadPool:
+        return None
+    return cython.cast(ThreadPool, pool).send(loop, func, args, held)
 
 
 def _work(jobs, pool_reference):

@@ -1,0 +1,360 @@
+"""Call: a blocking function on its way to a thread and back.
+
+It is one object all the way: an entry of the pool's queue, executed by a worker, put by that same worker into the
+loop's ready queue, and the future that the caller awaits.  No concurrent future with a lock of its own in between, no
+handle, no chain of callbacks.
+
+    stage     who may touch it               what cancel() does
+    QUEUED    the loop, until a worker has   the future is cancelled, and the worker passes it by
+              taken it
+    RUNNING   the worker                     by mode: HELD waits for the end; FREE and DROPPED cancel the future now
+    ENDED     the loop                       as for RUNNING; the outcome is on its way
+
+Stages change under the GIL with no Python code in between, so a call is either cancelled before it began, or it began.
+"""
+
+import asyncio
+import concurrent.futures
+import inspect
+import os
+import sys
+import types
+from asyncio import format_helpers
+from asyncio.log import logger
+
+import cython
+from cython.cimports.clearloop.engine.future import PENDING, RETURNED, Future
+from cython.cimports.clearloop.engine.ring import ring_push
+from cython.cimports.clearloop.engine.scheduler import Scheduler
+from cython.cimports.clearloop.system.capi import (
+    PyContext_CopyCurrent,
+    PyContext_Enter,
+    PyContext_Exit,
+    PyCoro_CheckExact,
+    PyThread_get_thread_ident,
+)
+from cython.cimports.clearloop.system.slots import install_pool
+
+from clearloop.offload.errors import JobLost, place
+
+_COROUTINE = cython.declare(cython.int, inspect.CO_COROUTINE)
+_FUNCTION = cython.declare(object, types.FunctionType)
+_BUILTIN = cython.declare(object, types.BuiltinFunctionType)
+_running: dict = {}  # thread identifier -> the call that it executes
+
+
+@cython.cclass
+class Call(Future):
+    """The future of a call that runs in another thread (or, in a subclass, elsewhere)."""
+
+    # ---- in the worker's thread ------------------------------------------------------------------------------------
+
+    def execute(self):
+        """Call the function, and hand the outcome to the loop."""
+        if self.stage != QUEUED or self.state != PENDING:
+            return  # cancelled while it waited for a thread
+        self.stage = RUNNING
+        thread = PyThread_get_thread_ident()
+        outer = _running.get(thread)
+        _running[thread] = self
+        outcome = None
+        raised: cython.bint = False
+        try:
+            outcome = self.perform()
+        except BaseException as error:
+            outcome = translate(error)
+            raised = True
+        if outer is None:
+            _running.pop(thread, None)
+        else:
+            _running[thread] = outer
+        self.finish(outcome, raised)
+
+    def perform(self):
+        if self.context is None:
+            return self.func(*self.args)
+        context = self.context
+        PyContext_Enter(context)
+        try:
+            outcome = self.func(*self.args)
+        finally:
+            PyContext_Exit(context)
+        if PyCoro_CheckExact(outcome):
+            outcome.close()
+            raise TypeError(
+                f"{place(self.func)} was called in a thread and returned a coroutine, which only a loop can run: "
+                "await it, or hand over a function that blocks"
+            )
+        return outcome
+
+    def finish(self, outcome, raised):
+        self.outcome = outcome
+        self.raised = raised
+        self.args = None
+        self.context = None
+        self.stage = ENDED
+        # Under the GIL from here on: the loop cannot close in between
+        if not self.native:
+            if not self.loop.is_closed():
+                self.loop.call_soon_threadsafe(self._come_home)
+            return 0
+        loop: Scheduler = self.loop
+        if loop.closed:
+            if raised and self.mode != FREE:
+                self.report_late(outcome)
+            return 0
+        ring_push(cython.address(loop.ready), self)
+        if loop.poller.waiting == 1:
+            loop.poller.wake()
+        return 0
+
+    def drop(self):
+        """In any thread: the job will not be done, its future is cancelled or told so."""
+        if self.stage != QUEUED or self.state != PENDING:
+            return
+        if self.mode != FREE:
+            self.stage = ENDED
+            self.finish(JobLost(f"{place(self.func)} was still queued when its pool was shut down"), True)
+        elif not self.loop.is_closed():
+            self.loop.call_soon_threadsafe(self.cancel)
+
+    def ticket_done(self, ticket):
+        """In any thread: the executor is done with it; says something new only if it never came to a thread."""
+        if self.stage != QUEUED or self.state != PENDING:
+            return
+        if ticket.cancelled():
+            self.drop()
+        else:
+            self.finish(translate(ticket.exception()), True)
+
+    # ---- in the loop's thread --------------------------------------------------------------------------------------
+
+    def _come_home(self):
+        self.run()
+
+    def run(self):
+        """Resolve the future."""
+        outcome = self.outcome
+        self.outcome = None
+        self.home()
+        if self.state != PENDING:  # cancelled while the function ran
+            if self.raised and self.mode == DROPPED:
+                self.report_late(outcome)
+        elif self.cancel_requested:
+            if self.raised:
+                self.report_late(outcome)
+            self.cancel_now(self.cancel_message)
+        elif not self.raised:
+            self.settle(RETURNED, outcome)
+        elif isinstance(outcome, StopIteration):
+            wrapped = RuntimeError(f"{place(self.func)} raised StopIteration")
+            wrapped.__cause__ = outcome
+            self.fail(wrapped)
+        else:
+            self.fail(outcome)
+        self.func = None
+        return 0
+
+    def forget(self):
+        """The loop closes with the outcome still on its way."""
+        if self.raised and self.mode != FREE:
+            self.report_late(self.outcome)
+        return 0
+
+    def home(self):
+        if self.away:
+            self.away = False
+            cython.cast(Scheduler, self.loop).offloaded -= 1
+        return 0
+
+    def cancel(self, msg=None):
+        """Cancel the call; what that means while the function runs, the table above says."""
+        self.log_traceback = False
+        if self.state != PENDING:
+            return False
+        self.check_initialized()
+        if self.back is not None:
+            self.back.cancel(msg)
+        if self.stage == QUEUED and self._withdraw():
+            self.home()
+            self.cancel_now(msg)
+            return True
+        if self.mode == HELD:
+            self.cancel_requested = True
+            self.cancel_message = msg
+        else:
+            self.cancel_requested = True
+            self.cancel_now(msg)
+        return True
+
+    def _withdraw(self):
+        """Take it back before it has begun; return whether that is certain."""
+        if self.ticket is not None:
+            self.ticket.cancel()
+        return True
+
+    def _fail_queued(self, error):
+        """It would wait for ever: fail it, unless a worker has come to it meanwhile."""
+        if self.stage == QUEUED and self.state == PENDING:
+            self.stage = ENDED
+            self.home()
+            self.fail(error)
+
+    def report_late(self, error):
+        """Nobody awaits the call any more, so its error is told to the loop's exception handler."""
+        if isinstance(error, asyncio.CancelledError):
+            return 0
+        how = "abandoned" if self.mode == DROPPED else "cancelled"
+        message = f"{place(self.func)} raised after the call was {how}"
+        if self.loop.is_closed():
+            logger.error(message, exc_info=(type(error), error, error.__traceback__))
+            return 0
+        context = {"message": message, "exception": error, "future": self}
+        self.report(context)
+        return 0
+
+    # ---- for subclasses and for who looks on -----------------------------------------------------------------------
+
+    def _set_off(self, loop, func, args, context, held):
+        """Initialize a call of a subclass, which executes it in a way of its own."""
+        set_off(self, loop, func, args, context, HELD if held else DROPPED)
+
+    def _begun(self):
+        self.stage = RUNNING
+
+    def _finish(self, outcome, raised):
+        if self.stage != ENDED:
+            self.finish(outcome, raised)
+
+    @property
+    def _func(self):
+        return self.func
+
+    @property
+    def _args(self):
+        return self.args
+
+    @property
+    def _context(self):
+        return self.context
+
+    @property
+    def _queued(self):
+        """Whether it still waits for a thread."""
+        return self.stage == QUEUED and self.state == PENDING
+
+    @property
+    def _ended(self):
+        return self.stage == ENDED
+
+    @property
+    def _wants_end(self):
+        """Whether somebody has cancelled it."""
+        return bool(self.cancel_requested)
+
+    @property
+    def _back(self):
+        return self.back
+
+    @_back.setter
+    def _back(self, task):
+        self.back = task
+
+
+os.register_at_fork(after_in_child=_running.clear)  # no other thread comes along
+
+
+def translate(error):
+    """A function that waited for a concurrent future may raise that module's errors; here asyncio's are awaited."""
+    if type(error) is concurrent.futures.CancelledError:
+        return asyncio.CancelledError(*error.args).with_traceback(error.__traceback__)
+    if type(error) is concurrent.futures.InvalidStateError:
+        return asyncio.InvalidStateError(*error.args).with_traceback(error.__traceback__)
+    return error
+
+
+def set_off(call, loop, func, args, context, mode):
+    call.loop = loop
+    call.native = isinstance(loop, Scheduler)
+    call.plain = True
+    call.func = func
+    call.args = args
+    call.context = context
+    call.mode = mode
+    if call.native:
+        call.away = True
+        cython.cast(Scheduler, loop).offloaded += 1
+        if cython.cast(Scheduler, loop).debug:
+            call.note_origin(format_helpers.extract_stack(sys._getframe(0)))
+    return 0
+
+
+def new_call(loop, func, args, context, mode):
+    call: Call = Call.__new__(Call)
+    set_off(call, loop, func, args, context, mode)
+    return call
+
+
+def send_to(executor, crowd, loop, func, args, held, free):
+    """Give a ThreadPoolExecutor a call: its worker executes it as one of our own pool would."""
+    mode: Mode = FREE if free else HELD if held else DROPPED
+    call: Call = new_call(loop, func, args, None if free else PyContext_CopyCurrent(), mode)
+    call.crowd = crowd
+    try:
+        call.ticket = executor.submit(call.execute)
+    except BaseException:
+        call.home()
+        raise
+    if crowd is not None:
+        crowd.join(call)
+    call.ticket.add_done_callback(call.ticket_done)
+    return call
+
+
+def calling():
+    """The call that this thread executes, or None."""
+    return _running.get(PyThread_get_thread_ident())
+
+
+def running():
+    """All calls that threads execute now: (thread identifier, call)."""
+    return list(_running.items())
+
+
+def note_running(thread, job):
+    """Enter a job that is no Call among those that run; return the one that it stands in for."""
+    outer = _running.get(thread)
+    if job is None:
+        _running.pop(thread, None)
+    else:
+        _running[thread] = job
+    return outer
+
+
+def refuse_coroutine_function(func):
+    """Raise TypeError for what only a loop can run, and for what nobody can call."""
+    kind = type(func)
+    if kind is _BUILTIN:
+        return None
+    if kind is _FUNCTION:
+        if not func.__code__.co_flags & _COROUTINE and getattr(func, "_is_coroutine_marker", None) is None:
+            return None
+    elif not callable(func):
+        raise TypeError(f"a function was expected, got {func!r}")
+    elif not is_coroutine_function(func):
+        return None
+    raise TypeError(
+        f"{place(func)} is a coroutine function: await it, or make it a task; threads and processes are for functions "
+        "that block"
+    )
+
+
+def is_coroutine_function(func):
+    """Whether calling `func` gives a coroutine: functions, partials, methods, and objects with an async __call__."""
+    if inspect.iscoroutinefunction(func):
+        return True
+    call = getattr(type(func), "__call__", None)  # noqa: B004
+    return call is not None and inspect.iscoroutinefunction(call)
+
+
+install_pool(Call, 1024, True)
