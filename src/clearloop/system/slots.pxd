@@ -19,17 +19,29 @@ cdef extern from *:
     static int clearloop_pool_size = 0;
     static int clearloop_pool_limit = 0;
 
+    #ifdef Py_GIL_DISABLED
+    #define CLEARLOOP_GC_HEAD 0
+    #else
+    #define CLEARLOOP_GC_HEAD (2 * sizeof(uintptr_t))  /* PyGC_Head, before the object */
+    #endif
+
+    /* An object that the collector may be shown later, but that does not bring its next run nearer: a burst of a
+       hundred thousand handles would make it look at everything young again and again, and find nothing. */
+    static PyObject *clearloop_alloc_uncounted(PyTypeObject *type) {
+        char *memory = PyObject_Calloc(1, CLEARLOOP_GC_HEAD + type->tp_basicsize);
+        if (memory == NULL) {
+            return PyErr_NoMemory();
+        }
+        return PyObject_Init((PyObject *) (memory + CLEARLOOP_GC_HEAD), type);
+    }
+
     static PyObject *clearloop_pool_alloc(PyTypeObject *type, Py_ssize_t items) {
         PyObject *o;
         if (type != clearloop_pool_type) {
             return PyType_GenericAlloc(type, items);
         }
         if (clearloop_pool_size == 0) {
-            o = PyType_GenericAlloc(type, items);
-            if (o != NULL && !clearloop_pool_tracks) {
-                PyObject_GC_UnTrack(o);
-            }
-            return o;
+            return clearloop_pool_tracks ? PyType_GenericAlloc(type, items) : clearloop_alloc_uncounted(type);
         }
         o = clearloop_pool[--clearloop_pool_size];
         memset((char *) o + sizeof(PyObject), 0, type->tp_basicsize - sizeof(PyObject));
@@ -46,6 +58,8 @@ cdef extern from *:
         if (Py_TYPE(o) == clearloop_pool_type && clearloop_pool_size < clearloop_pool_limit &&
             !PyObject_GC_IsFinalized(o)) {
             clearloop_pool[clearloop_pool_size++] = o;
+        } else if (Py_TYPE(o) == clearloop_pool_type && !clearloop_pool_tracks) {
+            PyObject_Free((char *) o - CLEARLOOP_GC_HEAD);
         } else {
             PyObject_GC_Del(o);
         }
