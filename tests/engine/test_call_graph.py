@@ -92,7 +92,7 @@ async def in_as_completed(kit, task):
 
 WAYS = [value for name, value in list(globals().items()) if name == "direct" or name.startswith("in_")]
 
-PATIENT = [in_wait, in_wait_with_timeout, in_shield, in_shielded_wait_for, in_as_completed]  # the others cancel the task
+PATIENT = [in_wait, in_wait_with_timeout, in_shield, in_shielded_wait_for, in_as_completed]  # others cancel the task
 
 
 @BOTH

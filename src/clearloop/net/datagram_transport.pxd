@@ -36,6 +36,7 @@ cdef class DatagramTransport(Source):
     cdef object __weakref__
     cdef int watch(self, uint32_t mask) except -1
     cdef int read_ready(self) except -1
+    cdef int read_by_method(self) except -1
     cdef int deliver(self, object data, object address) except -1
     cdef int keep(self, Peers peers, int first, int count) except -1
     cdef int write_ready(self) except -1

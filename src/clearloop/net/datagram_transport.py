@@ -19,7 +19,7 @@ from asyncio.log import logger
 import cython
 from cython.cimports.clearloop.engine.ring import ring_push
 from cython.cimports.clearloop.engine.scheduler import Scheduler
-from cython.cimports.clearloop.net.peers import Peers
+from cython.cimports.clearloop.net.peers import INBOX, Peers
 from cython.cimports.clearloop.net.sockops import descriptor
 from cython.cimports.clearloop.net.transports import Transports
 from cython.cimports.clearloop.system.capi import (
@@ -34,6 +34,8 @@ from cython.cimports.clearloop.system.capi import (
 from cython.cimports.clearloop.system.methods import call_method_raw
 from cython.cimports.clearloop.system.poller import FAULT, HANGUP, READABLE, WRITABLE
 from cython.cimports.clearloop.system.sockets import (
+    AF_INET,
+    AF_INET6,
     AF_UNIX,
     MSG_DONTWAIT,
     MSG_NOSIGNAL,
@@ -63,6 +65,7 @@ _datagram_received = cython.declare(object, sys.intern("datagram_received"))
 _HIGH = cython.declare(cython.Py_ssize_t, 65_536)
 # What a queued datagram counts beside its bytes: empty ones add up too
 _OVERHEAD = cython.declare(cython.Py_ssize_t, 8)
+_LARGEST = cython.declare(object, 256 * 1024)  # bytes of a datagram of any other family
 _COMPLAIN_AFTER = cython.declare(cython.Py_ssize_t, 5)
 
 
@@ -229,6 +232,8 @@ class DatagramTransport(Source):
         peers: Peers = self.peers
         place: cython.int = 0
         count: cython.int
+        if self.family != AF_INET and self.family != AF_INET6 and self.family != AF_UNIX:
+            return self.read_by_method()
         if peers.busy:  # a loop that is run from inside a callback of its own
             peers = Peers()
         count = recvmmsg(
@@ -254,6 +259,20 @@ class DatagramTransport(Source):
             peers.busy = False
             if place < count and self.phase == OPEN:
                 self.keep(peers, place, count)
+        return 0
+
+    def read_by_method(self):
+        """For the other families (netlink, packets, ...): only the socket module knows what their addresses say."""
+        left: cython.int = INBOX
+        while left > 0 and self.phase == OPEN:
+            left -= 1
+            try:
+                data, address = self.sock.recvfrom(_LARGEST)
+            except (BlockingIOError, InterruptedError):
+                return 0
+            except OSError as error:
+                return self.failed(error)
+            self.deliver(data, address)
         return 0
 
     def deliver(self, data, address):

@@ -14,6 +14,14 @@ from clearloop.net.literals import connect_address, is_literal
 THREADS = 16  # names that are looked up at the same time, per loop; more wait in line
 
 
+def is_name(address):
+    """Whether the host in an address tuple is one that somebody would have to look up."""
+    if type(address) is not tuple or len(address) < 2 or type(address[0]) is not str:
+        return False
+    host = address[0]
+    return host not in ("", "<broadcast>") and not is_literal(host)
+
+
 def _is_number(port):
     return port is None or isinstance(port, int) or (isinstance(port, (str, bytes)) and (not port or port.isdigit()))
 

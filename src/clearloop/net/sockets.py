@@ -9,7 +9,7 @@ https://docs.python.org/3/library/asyncio-eventloop.html#working-with-socket-obj
 import asyncio
 import socket
 
-from clearloop.net.resolver import resolve
+from clearloop.net.resolver import is_name, resolve
 from clearloop.net.sockops import (
     Turn,
     blocked,
@@ -104,7 +104,13 @@ async def sock_sendall(self, sock, data):
 
 
 async def sock_sendto(self, sock, data, address):
-    """Send one datagram to `address`; return the number of bytes sent."""
+    """Send one datagram to `address`; return the number of bytes sent.
+
+    A host name in the address is looked up by the loop's getaddrinfo.
+    """
+    if (sock.family == socket.AF_INET or sock.family == socket.AF_INET6) and is_name(address):
+        found = await resolve(self, address, family=sock.family, type=sock.type, proto=sock.proto)
+        address = found[0][4]
     return await _attempt(self, sock, True, "sendto", data, address)
 
 
