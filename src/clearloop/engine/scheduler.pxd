@@ -47,6 +47,7 @@ cdef class Scheduler:
     cdef int64_t now(self) except -1
     cdef int turn(self) except -1
     cdef int turn_until_stopped(self) except -1
+    cdef int check_wait(self, int64_t late) except -1
     cdef int poll(self, int64_t timeout) except -1
     cdef int run_batch(self, size_t count) except -1
     cdef int run_batch_timed(self, size_t count) except -1

@@ -303,6 +303,7 @@ class Scheduler:
         if self.current_set:
             self.current_set = False
             clear_current(self)
+        asked: int64_t = monotonic_ns() if self.debug else 0
         count: cython.int = self.poller.wait(timeout)
         place: cython.int
         source: Source
@@ -314,6 +315,14 @@ class Scheduler:
                 ring_push(cython.address(self.ready), source)
         self.since_poll = 0
         self.polled_tick = coarse_ns()
+        if asked and timeout >= 0:
+            self.check_wait(monotonic_ns() - asked - timeout)
+        return 0
+
+    def check_wait(self, late):
+        """Debug mode: say when the kernel, or who wanted the GIL meanwhile, kept the loop longer than it had asked."""
+        if late >= self.slow_ns:
+            logger.warning("Polling for events took %.3f seconds longer than asked for", late / 1e9)
         return 0
 
     def run_batch(self, count):
