@@ -45,7 +45,7 @@ def output(program, *options, **environment):
 
 # ---- how it is switched on -------------------------------------------------------------------------------------------
 
-SHOW = "import clearloop, sys; loop = clearloop.new_event_loop(); print(loop.get_debug(), file=sys.stderr); loop.close()"
+SHOW = "import clearloop as c, sys; loop = c.new_event_loop(); print(loop.get_debug(), file=sys.stderr); loop.close()"
 
 
 @pytest.mark.parametrize(
