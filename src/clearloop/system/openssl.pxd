@@ -292,7 +292,7 @@ cdef extern from *:
     /* The SSL*, by a layout that was found; NULL when anything is not as it was. */
     static void *clearloop_ssl_of(PyObject *socket, PyObject *incoming, PyObject *outgoing, PyObject *context,
                                   const clearloop_layout *layout) {
-        void *ssl = clearloop_word(socket, layout->ssl);
+        void *ssl = layout->ssl ? clearloop_word(socket, layout->ssl) : NULL;
         if (ssl == NULL || openssl.SSL_get_rbio(ssl) != clearloop_word(incoming, layout->bio) ||
             openssl.SSL_get_wbio(ssl) != clearloop_word(outgoing, layout->bio) ||
             openssl.SSL_get_SSL_CTX(ssl) != clearloop_word(context, layout->context)) {

@@ -63,6 +63,7 @@ LARGEST_POOLED = cython.declare(cython.size_t, 512 * 1024)
 _buffers = cython.declare(cython.p_char[4])
 _capacities = cython.declare(cython.size_t[4])
 _pooled = cython.declare(cython.Py_ssize_t, 0)
+POOLED_AT_MOST = POOLED * LARGEST_POOLED
 
 # What is known of _ssl: one for the process, since there is one OpenSSL behind it
 _layout = cython.declare(Layout)
@@ -260,10 +261,10 @@ class NativeSession(Session):
 # ---- whether it can be done ----------------------------------------------------------------------------------------
 
 
-def refusal(incoming, outgoing, ssl_object):
-    """None, or why the connection that wrap_bio(incoming, outgoing) made of `ssl_object` is left to the ssl module."""
+def look_for_openssl():
+    """The empty text, or why the OpenSSL of _ssl cannot be called."""
     why: cython.p_char
-    global _library, _known
+    global _library
     if _library is None:
         extension = getattr(_ssl, "__file__", None)
         file = extension.encode() if extension else b""
@@ -273,7 +274,14 @@ def refusal(incoming, outgoing, ssl_object):
             find_openssl(bytes_at(file) if extension else cython.NULL, bytes_at(version)),
         )
         _library = "" if why == cython.NULL else cython.cast(bytes, why).decode()
-    if _library:
+    return _library
+
+
+def refusal(incoming, outgoing, ssl_object):
+    """None, or why the connection that wrap_bio(incoming, outgoing) made of `ssl_object` is left to the ssl module."""
+    why: cython.p_char
+    global _known
+    if look_for_openssl():
         return _library
     if type(ssl_object) is not _SSLObject:
         return "an SSLObject of the context's own class"
@@ -313,3 +321,16 @@ def make_native_session(incoming, outgoing, ssl_object):
         raise MemoryError("no memory for a TLS connection")
     SSL_set_mode(place, MOVING_WRITE_BUFFER | AUTO_RETRY | RELEASE_BUFFERS)
     return session
+
+
+def layout_of(socket, incoming, outgoing, context):
+    """Where the SSL, the BIO and the SSL_CTX stand in such objects, in bytes; or, as text, why they were not found."""
+    found: Layout
+    if look_for_openssl():
+        return _library
+    why: cython.p_char = cython.cast(
+        cython.p_char, find_layout(socket, incoming, outgoing, context, cython.address(found))
+    )
+    if why != cython.NULL:
+        return cython.cast(bytes, why).decode()
+    return (found.ssl, found.bio, found.context)

@@ -1,0 +1,5 @@
+from clearloop.net.tls.session cimport Session
+
+
+cdef class HandDriven:
+    cdef Session session
