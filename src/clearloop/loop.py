@@ -12,7 +12,7 @@ import warnings
 import weakref
 from asyncio import coroutines, events
 
-from clearloop.engine import errors
+from clearloop.engine import errors, findings
 from clearloop.engine.core import Engine
 from clearloop.engine.readiness import Readiness, descriptor_of
 from clearloop.engine.signals import Signals
@@ -74,6 +74,7 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
         """
         self._check_closed()
         self._check_running()
+        findings.arm()
         hooks = sys.get_asyncgen_hooks()
         self._track_origins(self.get_debug())
         try:

@@ -22,7 +22,7 @@ ARROWS = {
     "loop": {"net", "process", "offload", "engine"},
     "watch": {"engine", "system"},
     "show": {"watch"},
-    "cli": {"show", "watch", "loop"},
+    "cli": {"show", "watch", "loop", "engine"},
     "testing": {"loop", "engine", "watch"},
 }
 

@@ -3,17 +3,12 @@
 import traceback
 from asyncio.log import logger
 
-# Told of each context before the handler is, by watch/; None when nobody listens.
-observer = None
+from clearloop.engine import findings
 
 
 def call_exception_handler(loop, handler, context):
     """Hand `context` to the loop's handler, or log it; a handler that fails is logged and never ends the loop."""
-    if observer is not None:
-        try:
-            observer(context)
-        except Exception:
-            logger.debug("the observer of errors failed", exc_info=True)
+    findings.error_came(context)
     if handler is None:
         _guarded_default(loop, context, "Exception in default exception handler")
         return

@@ -27,6 +27,7 @@ cdef class Scheduler:
     cdef Py_ssize_t since_poll
     cdef int64_t polled_tick
     cdef int64_t fired           # when timers fired last
+    cdef int64_t idle_looked     # when somebody looked last whether the loop will ever be woken
 
     cdef readonly Py_ssize_t offloaded  # calls that are away in threads, processes or a cluster (offload/call.py)
 
@@ -64,6 +65,7 @@ cdef class Scheduler:
     cdef int show_queues(self) except -1
     cdef int64_t idle_time(self) except? -2
     cdef int64_t wait_by_own_clock(self, int64_t timeout) except? -2
+    cdef int64_t before_an_endless_wait(self) except? -2
     cdef int fire(self) except -1
 
 

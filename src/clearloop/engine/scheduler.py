@@ -48,7 +48,17 @@ SEND_TOGETHER = cython.declare(cython.Py_ssize_t, 64)  # see mark_dirty
 # An idle loop does not wake for timers more often than every quarter of a millisecond: a wake-up costs some 5 us, and
 # dense deadlines share it (asyncio and libuv round to whole milliseconds).  A lone timer fires on time.
 TIMER_SPACING = cython.declare(int64_t, 250_000)
+IDLE_LOOK_SPACING = cython.declare(int64_t, 5_000_000)
 KEEP_CAPACITY = cython.declare(cython.size_t, 262144)  # a ready queue that was longer is given back when it is empty
+
+
+_idle_hook = cython.declare(object, None)
+
+
+def set_idle_hook(hook):
+    """Have `hook(loop, descriptors)` called when a loop with unfinished tasks is about to wait without end."""
+    global _idle_hook
+    _idle_hook = hook
 
 
 @cython.no_gc_clear  # the queues are emptied below; the timers and the poller stay, whoever still calls us
@@ -253,6 +263,8 @@ class Scheduler:
             timeout: int64_t = 0 if self.stopping else self.idle_time()
             if not self.own_clock and timeout != 0:
                 timeout = self.wait_by_own_clock(timeout)
+            if timeout < 0 and self.poller.registered <= 1 and self.offloaded == 0 and self.first_task != cython.NULL:
+                timeout = self.before_an_endless_wait()
             # A handler, a __del__ of the last task's result or a clock in Python may have scheduled something
             self.poll(0 if ring_size(cython.address(self.ready)) or self.stopping else timeout)
         elif self.since_poll >= POLL_AFTER:
@@ -289,6 +301,19 @@ class Scheduler:
     def _wait_time(self, timeout):
         """Nanoseconds to wait in the kernel when `timeout` (-1: without end) of the loop's own clock are left."""
         return timeout
+
+    def before_an_endless_wait(self):
+        """Tasks wait, and nothing but a thread or a signal can wake the loop: tell watch/, which looks whether any may.
+
+        It looks at most every IDLE_LOOK_SPACING.  When it has just looked, the loop waits so long and comes again.
+        """
+        if _idle_hook is None:
+            return -1
+        if monotonic_ns() - self.idle_looked < IDLE_LOOK_SPACING:
+            return IDLE_LOOK_SPACING
+        _idle_hook(self, self.poller.registered)
+        self.idle_looked = monotonic_ns()
+        return -1
 
     def fire(self):
         """Put the timers that are due behind what is ready."""

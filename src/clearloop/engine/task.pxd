@@ -20,6 +20,7 @@ cdef class Task(Future):
     cdef int send(self, object error) except -1
     cdef int take_yielded(self, object yielded) except -1
     cdef int wait_for(self, Future future) except -1
+    cdef int look_for_a_circle(self, Task task) except -1
     cdef int wait_for_foreign(self, object future) except -1
     cdef int wait_for_any(self, object future) except -1
     cdef int finish_returned(self, object value) except -1

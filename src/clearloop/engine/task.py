@@ -59,6 +59,13 @@ _THROW = cython.declare(object, "throw")
 _INITIALIZED_ONCE = cython.declare(cython.bint, sys.version_info >= (3, 15))
 _CONTEXT_CHECKED = cython.declare(cython.bint, sys.version_info >= (3, 15))
 _created = cython.declare(uint64_t, 0)
+_circle_hook = cython.declare(object, None)
+
+
+def set_circle_hook(hook):
+    """Have `hook(task)` called when `task` is about to wait for tasks that, in the end, wait for it."""
+    global _circle_hook
+    _circle_hook = hook
 
 
 @cython.cclass
@@ -253,11 +260,25 @@ class Task(Future):
         if not self.native:
             future.add_done_callback(self._wakeup, context=self.context)
         elif future.state == PENDING:
+            if future.is_task and self.waiter is not None and cython.cast(Task, future).fut_waiter is not None:
+                self.look_for_a_circle(future)
             future.add_waiter(self)
         else:
             ring_push(cython.address(cython.cast(Scheduler, self.loop).ready), self)
         if self.must_cancel and future.cancel(self.value):
             self.must_cancel = False
+        return 0
+
+    def look_for_a_circle(self, task):
+        """Somebody waits for us, and we are about to wait for a task that waits: for us, in the end?"""
+        left: cython.int = 1000  # tasks in a circle without us would lead on for ever
+        while left > 0 and isinstance(task.fut_waiter, Task):
+            if task.fut_waiter is self:
+                if _circle_hook is not None:
+                    _circle_hook(self)
+                return 0
+            task = task.fut_waiter
+            left -= 1
         return 0
 
     def wait_for_foreign(self, future):

@@ -59,6 +59,10 @@ class Waiter(Future):
     def close(self):
         self.finish(GeneratorExit())
 
+    def _waits_in(self):
+        """The lock, event or queue, for those who ask what a task waits for."""
+        return self.line
+
     def finish(self, error):
         line: Line = self.line
         if line is None:

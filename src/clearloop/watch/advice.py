@@ -27,6 +27,8 @@ ELSE = {
 # Where the C half of a module has another name than the module that people import.
 _PUBLIC = {"posix": "os", "pyexpat": "xml", "nt": "os"}
 
+_OURS = str(Path(__file__).parents[1]) + os.sep
+
 _own = {}
 
 
@@ -78,6 +80,8 @@ def module_of_file(file):
     for root in _library_roots():
         if file.startswith(root):
             parts = file[len(root) :].split(os.sep)
+            if root is _OURS:
+                parts.insert(0, "clearloop")
             break
     else:
         return file[8:-1] if file.startswith("<frozen ") else None
@@ -93,10 +97,11 @@ def module_of_file(file):
 
 @functools.cache
 def _library_roots():
+    """Folders of installed modules, and our own wherever it lies, the deepest first."""
     paths = sysconfig.get_paths()
     roots = {os.path.realpath(paths[key]) for key in ("purelib", "platlib", "stdlib", "platstdlib")}
     roots |= {paths[key] for key in ("purelib", "platlib", "stdlib", "platstdlib")}
-    return sorted((root + os.sep for root in roots), key=len, reverse=True)
+    return [_OURS, *sorted((root + os.sep for root in roots), key=len, reverse=True)]
 
 
 @functools.cache

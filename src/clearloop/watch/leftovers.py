@@ -2,13 +2,27 @@
 
 import asyncio
 import gc
+import sys
 import types
 
 from clearloop.engine.future import Future
+from clearloop.watch import settings
 from clearloop.watch.once import complain
 
 # Each kind; the next ones would say the same.
 MOST = 20
+
+
+def at_exit():
+    """Look, when something was found before or somebody asked for it, and sum up."""
+    found = "clearloop.watch.reporting" in sys.modules
+    if found or settings.terminal or settings.report is not None:
+        look()
+        found = "clearloop.watch.reporting" in sys.modules
+    if found or settings.report is not None:
+        from clearloop.watch import reporting
+
+        reporting.sum_up()
 
 
 def look():

@@ -6,14 +6,6 @@ from clearloop.watch import lines, reporting
 from clearloop.watch.advice import module_of_file
 from clearloop.watch.plain_text import name_of_task, one_line, shown
 
-ENDING = "exception was never retrieved"
-
-
-def is_lost(context):
-    """Whether a context of loop.call_exception_handler says that an exception was lost."""
-    message = context.get("message")
-    return isinstance(message, str) and message.endswith(ENDING) and context.get("exception") is not None
-
 
 def noticed(context):
     """The exception handler is about to hear of it."""

@@ -1,0 +1,85 @@
+"""What the engine notices besides stalls: forgotten awaits, lost errors, tasks that are stuck, the end of the program.
+
+The engine does not know who watches.  It names the module, which is imported when there is something to tell: a
+program in which nothing goes wrong loads none of it.  Nothing here costs anything until then; the hooks stand where
+Python and the engine come only when something has gone wrong, or when a loop has nothing left to wait for.
+
+CLEARLOOP_WATCH=0 switches all of it off.
+"""
+
+import atexit
+import importlib
+import logging
+import os
+import sys
+import warnings
+
+from clearloop.engine import dying, scheduler, task
+
+WATCHERS = "clearloop.watch"
+LOST = "exception was never retrieved"
+
+_armed = False
+_exiting = False
+_failed = set()
+
+
+def arm():
+    """Hook in, when the first loop runs; a second call does nothing."""
+    global _armed
+    if _armed:
+        return
+    _armed = True
+    if os.environ.get("CLEARLOOP_WATCH") == "0":
+        return
+    # What the interpreter calls, by this name, when a coroutine dies without having started.
+    tell = getattr(warnings, "_warn_unawaited_coroutine", None)
+    if tell is not None:
+        dying.listen(_coroutine_dies, tell)
+        warnings._warn_unawaited_coroutine = dying.unawaited
+    scheduler.set_idle_hook(_loop_is_idle)
+    task.set_circle_hook(_circle_closes)
+    atexit.register(at_exit)
+
+
+def error_came(context):
+    """The exception handler is about to hear of `context`."""
+    message = context.get("message")
+    if _armed and isinstance(message, str) and message.endswith(LOST) and context.get("exception") is not None:
+        _tell("lost", "noticed", context)
+
+
+def at_exit():
+    """Look at what is left, and sum up, if anything was ever found or somebody waits for a summary."""
+    global _exiting
+    if _exiting:
+        return
+    if f"{WATCHERS}.settings" in sys.modules or os.environ.get("CLEARLOOP_REPORT"):
+        _tell("leftovers", "at_exit")
+    _exiting = True
+
+
+def _coroutine_dies(coroutine, frame):
+    _tell("forgotten", "died", coroutine, frame)
+
+
+def _loop_is_idle(loop, descriptors):
+    from clearloop.engine import hopeless
+
+    if hopeless.is_hopeless(loop, descriptors):
+        _tell("stuck", "nothing_left", loop)
+
+
+def _circle_closes(closing):
+    _tell("stuck", "circle_closed", closing)
+
+
+def _tell(module, function, *arguments):
+    if _exiting:
+        return
+    try:
+        getattr(importlib.import_module(f"{WATCHERS}.{module}"), function)(*arguments)
+    except Exception as error:
+        if module not in _failed:
+            _failed.add(module)
+            logging.getLogger("clearloop").warning("clearloop: %s failed: %s", module, type(error), exc_info=error)
