@@ -1,4 +1,4 @@
-"""The forgotten `await`: the job never runs. Python says so, in a RuntimeWarning that names the line."""
+"""The forgotten `await`: the job never runs. clearloop says so, and so does Python in a RuntimeWarning."""
 
 import clearloop
 

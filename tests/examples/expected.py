@@ -103,6 +103,8 @@ in order: True
 
 ERRORS = {
     "04_never_awaited.py": """\
+clearloop: never awaited: save(), created at {path}:12 in main, by task Task-1
+           instead: await save(…), or asyncio.create_task(save(…)) to run it beside
 {path}:12: RuntimeWarning: coroutine 'save' was never awaited
   save()
 RuntimeWarning: Enable tracemalloc to get the object allocation traceback
