@@ -7,6 +7,7 @@ its answers while the loop logged errors has not been served well.
 import asyncio
 import gc
 import resource
+import ssl
 
 import pytest
 import servers
@@ -77,7 +78,57 @@ def postgres():
 
 
 @pytest.fixture(scope="session")
-def redis_server():
-    """A Redis of our own: `port` on 127.0.0.1, `path` of its UNIX socket."""
-    with servers.redis() as found:
+def postgres_tls(authority):
+    """The same with TLS switched on."""
+    with servers.postgres(authority.certificate) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def redis_server(authority):
+    """A Redis of our own: `port` and `tls_port` on 127.0.0.1, `path` of its UNIX socket."""
+    with servers.redis(authority.certificate) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(authority):
+    """A RabbitMQ node of our own: `port` and `tls_port` on 127.0.0.1."""
+    with servers.rabbitmq(authority.certificate) as found:
+        yield found
+
+
+class Authority:
+    """A certificate authority of our own, and what it has signed for localhost and 127.0.0.1."""
+
+    def __init__(self, folder):
+        trustme = pytest.importorskip("trustme", reason="trustme is not installed")
+        self._authority = trustme.CA()
+        self._issued = self._authority.issue_cert("localhost", "127.0.0.1")
+        # the key, and the certificate with the authority's behind it, as servers in other languages take them
+        chain = b"".join([blob.bytes() for blob in self._issued.cert_chain_pems])
+        self.certificate = (self._issued.private_key_pem.bytes(), chain + self._authority.cert_pem.bytes())
+        self.key_file, self.chain_file, self.ca_file = (str(folder / name) for name in ("key", "chain", "ca"))
+        for path, text in zip((self.key_file, self.chain_file), self.certificate, strict=True):
+            (folder / path).write_bytes(text)
+        (folder / self.ca_file).write_bytes(self._authority.cert_pem.bytes())
+
+    def server_context(self, **settings):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._issued.configure_cert(context)
+        return _set(context, settings)
+
+    def client_context(self, **settings):
+        context = ssl.create_default_context(cafile=self.ca_file)
+        return _set(context, settings)
+
+
+def _set(context, settings):
+    for name, value in settings.items():
+        setattr(context, name, value)
+    return context
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("certificates"))

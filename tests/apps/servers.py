@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
-PATIENCE = 30  # seconds for a server to start or stop
+PATIENCE = 60  # seconds for a server to start or stop
 
 
 def free_port():
@@ -31,8 +31,9 @@ class Server:
         self.lines = []
         self._arrived = threading.Condition()
         self._ended = False
+        settings = {"stdin": subprocess.DEVNULL, **settings}
         self.process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **settings
+            words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **settings
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -45,6 +46,11 @@ class Server:
         with self._arrived:
             self._ended = True
             self._arrived.notify_all()
+
+    def say(self, line):
+        """Give it a line of input; for one that was started with stdin=PIPE."""
+        self.process.stdin.write(f"{line}\n")
+        self.process.stdin.flush()
 
     @property
     def output(self):
@@ -76,6 +82,8 @@ class Server:
             raise
         finally:
             self.process.stdout.close()
+            if self.process.stdin is not None:
+                self.process.stdin.close()
 
 
 @contextlib.contextmanager
@@ -113,7 +121,8 @@ def _folder(user):
 
 
 @contextlib.contextmanager
-def postgres():
+def postgres(certificate=None):
+    """`certificate`, a pair of PEM texts (key, chain), switches TLS on."""
     import signal
 
     found = sorted(glob.glob("/usr/lib/postgresql/*/bin/postgres")) or [shutil.which("postgres")]
@@ -132,11 +141,14 @@ def postgres():
             **settings,
         )
         port = free_port()
+        if certificate:
+            for name, text in zip(("server.key", "server.crt"), certificate, strict=True):
+                _write(f"{data}/{name}", text, user)
         options = {
             "listen_addresses": "127.0.0.1",
             "port": port,
             "unix_socket_directories": folder,
-            "ssl": "off",
+            "ssl": "on" if certificate else "off",
             "fsync": "off",
             "max_connections": 60,
             "shared_buffers": "16MB",
@@ -150,8 +162,17 @@ def postgres():
             yield SimpleNamespace(port=port, folder=folder, server=server)
 
 
+def _write(path, text, user):
+    """A file that nobody but `user` reads, as servers want their keys."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as file:
+        file.write(text)
+    if user:
+        os.chown(path, user["user"], user["group"])
+
+
 @contextlib.contextmanager
-def redis():
+def redis(certificate=None):
+    """`certificate` as for postgres; then `tls_port` takes TLS, and clients need no certificate."""
     import signal
 
     program = shutil.which("redis-server")
@@ -161,5 +182,58 @@ def redis():
         port, path = free_port(), f"{folder}/redis.sock"
         words = [program, "--port", str(port), "--bind", "127.0.0.1", "--unixsocket", path]
         words += ["--save", "", "--appendonly", "no", "--dir", folder]
+        tls_port = None
+        if certificate:
+            tls_port = free_port()
+            for name, text in zip(("key.pem", "chain.pem"), certificate, strict=True):
+                _write(f"{folder}/{name}", text, {})
+            words += ["--tls-port", str(tls_port), "--tls-auth-clients", "no", "--tls-key-file", f"{folder}/key.pem"]
+            words += ["--tls-cert-file", f"{folder}/chain.pem", "--tls-ca-cert-file", f"{folder}/chain.pem"]
         with started(words, "[Rr]eady to accept connections", signal.SIGTERM, cwd=folder) as server:
-            yield SimpleNamespace(port=port, path=path, server=server)
+            yield SimpleNamespace(port=port, path=path, tls_port=tls_port, server=server)
+
+
+@contextlib.contextmanager
+def rabbitmq(certificate=None):
+    """A RabbitMQ node of our own, with an Erlang port mapper of its own; `tls_port` as for redis."""
+    import signal
+
+    program = shutil.which("rabbitmq-server", path="/usr/lib/rabbitmq/bin") or shutil.which("rabbitmq-server")
+    mapper = shutil.which("epmd")
+    if program is None or mapper is None:
+        pytest.skip("RabbitMQ is not installed")
+    with _folder({}) as folder, contextlib.ExitStack() as stack:
+        port, tls_port, mapper_port = free_port(), free_port(), free_port()
+        settings = [f"listeners.tcp.1 = 127.0.0.1:{port}", "loopback_users = none"]
+        if certificate:
+            for name, text in zip(("key.pem", "chain.pem"), certificate, strict=True):
+                _write(f"{folder}/{name}", text, {})
+            settings += [f"listeners.ssl.1 = 127.0.0.1:{tls_port}", "ssl_options.verify = verify_none"]
+            settings += [f"ssl_options.keyfile = {folder}/key.pem", f"ssl_options.certfile = {folder}/chain.pem"]
+        with open(f"{folder}/rabbitmq.conf", "w") as file:
+            file.write("\n".join(settings) + "\n")
+        with open(f"{folder}/plugins", "w") as file:
+            file.write("[].\n")
+        environment = {
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "HOME": folder,  # of the cookie
+            "ERL_EPMD_PORT": str(mapper_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": "clearloop@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "",
+            "RABBITMQ_NODE_PORT": "",
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_CONFIG_FILE": f"{folder}/rabbitmq.conf",
+            "RABBITMQ_CONF_ENV_FILE": f"{folder}/none",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": f"{folder}/plugins",
+            "RABBITMQ_MNESIA_BASE": f"{folder}/data",
+            "RABBITMQ_LOG_BASE": f"{folder}/log",
+            "RABBITMQ_LOGS": "-",
+            "RUNNING_UNDER_SYSTEMD": "1",  # the node itself is our child, not a shell that watches it
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 -kernel inet_dist_use_interface {127,0,0,1}",
+        }
+        settings = {"cwd": folder, "env": environment}
+        stack.enter_context(started([mapper, "-d"], "epmd running", signal.SIGTERM, **settings))
+        server = stack.enter_context(started([program], "Server startup complete", signal.SIGTERM, **settings))
+        yield SimpleNamespace(port=port, tls_port=tls_port, server=server)
