@@ -219,6 +219,8 @@ class Scheduler:
         outer: cython.pointer(PyObject) = self.entry
         self.entry = cython.NULL
         try:
+            if self.dirty_size:
+                self.flush_dirty()  # what the outer callback has written may be what this turn waits an answer to
             self.turn()
         finally:
             self.finish_step()

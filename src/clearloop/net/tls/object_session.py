@@ -47,7 +47,7 @@ class ObjectSession(Session):
         return 0
 
     def unread(self):
-        return self.lent_size + self.incoming.pending
+        return self.lent_size + self.incoming.pending + self.ssl_object.pending()
 
     def refill(self):
         """Give OpenSSL the next piece; false when there is none."""

@@ -4,8 +4,8 @@ What a request costs is one recv, one decryption, one encryption and one send:
 
 - Ciphertext is read into a buffer that all connections of a loop share, decrypted into another, and handed on as the
   stream transport would: `bytes` of their exact size, memory of a BufferedProtocol's, or a compiled receiver.
-- What a turn of the loop writes stays plain until it ends; then it is encrypted, small chunks joined into one record, and
-  leaves by one send.  Past the high-water mark it goes at once.
+- What a turn of the loop writes stays plain until it ends; then it is encrypted, small chunks joined into one record,
+  and leaves by one send.  Past the high-water mark it goes at once.
 - The session encrypts no more than the kernel takes and one batch beyond that.  The rest waits as plaintext, so nothing
   grows behind a slow peer, and the water marks count both.
 
