@@ -54,6 +54,10 @@ class Crowd:
                 self._looking = True
                 loop.call_later(LOOK_EVERY, self._look, loop)
 
+    def disperse(self):
+        """The pool has dropped its jobs: let go of them, and of their loop."""
+        self._line.clear()
+
     def _look(self, loop):
         if self.look():
             loop.call_later(LOOK_EVERY, self._look, loop)

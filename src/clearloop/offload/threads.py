@@ -150,6 +150,7 @@ class ThreadPool:
                     job.drop()
                 elif job is not None:
                     job.future.cancel()
+            self.crowd.disperse()
         self.jobs.put(None)
         if wait:
             for thread in list(self.threads):
