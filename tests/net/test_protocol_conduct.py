@@ -1,0 +1,317 @@
+"""Protocols that close, pause, switch or raise in each of their callbacks: what follows is what asyncio does.
+
+Each program runs on asyncio's loop (the oracle) and on clearloop's: the same callbacks in the same order, the same
+reports, the same bytes at the other end, and no descriptor left.
+"""
+
+import asyncio
+import os
+import socket
+
+import pytest
+
+import clearloop
+
+LIMIT = 20
+MUCH = b"x" * 300_000
+
+
+class Log:
+    """What a program saw; `act` is done the first time that `where` is called."""
+
+    def __init__(self, where, act):
+        self.where, self.act = where, act
+        self.calls = []
+        self.lost = asyncio.get_running_loop().create_future()
+        self.paused = False
+
+    def note(self, protocol, name, detail=None):
+        if not (name in ("data_received", "buffer_updated") and self.calls and self.calls[-1] == (protocol.name, name)):
+            self.calls.append((protocol.name, name))  # how the bytes are cut is the kernel's affair
+        if detail is not None:
+            self.calls.append(detail)
+        if name == self.where and self.act is not None:
+            act, self.act = self.act, None
+            act(self, protocol)
+
+
+class Noting(asyncio.Protocol):
+    name = "plain"
+
+    def __init__(self, log):
+        self.log = log
+        self.keep_open = False
+
+    def connection_made(self, transport):
+        self.transport = transport
+        self.log.transport = transport
+        self.log.note(self, "connection_made")
+
+    def data_received(self, data):
+        self.log.note(self, "data_received")
+
+    def eof_received(self):
+        self.log.note(self, "eof_received")
+        return self.keep_open
+
+    def pause_writing(self):
+        self.log.paused = True
+        self.log.note(self, "pause_writing")
+
+    def resume_writing(self):
+        self.log.paused = False
+        self.log.note(self, "resume_writing")
+
+    def connection_lost(self, error):
+        if not self.log.lost.done():
+            self.log.lost.set_result(None)
+        self.log.note(self, "connection_lost", type(error).__name__)
+
+
+class Buffering(asyncio.BufferedProtocol):
+    name = "buffered"
+    __init__ = Noting.__init__
+    connection_made = Noting.connection_made
+    eof_received = Noting.eof_received
+    pause_writing = Noting.pause_writing
+    resume_writing = Noting.resume_writing
+    connection_lost = Noting.connection_lost
+
+    def get_buffer(self, sizehint):
+        self.log.note(self, "get_buffer")
+        self.buffer = bytearray(1000)
+        return self.buffer
+
+    def buffer_updated(self, count):
+        self.log.note(self, "buffer_updated")
+
+
+class Other(Noting):
+    name = "other"
+
+
+class OtherBuffering(Buffering):
+    name = "other buffered"
+
+
+# ---- what they do ----------------------------------------------------------------------------------------------------
+
+
+def close(log, protocol):
+    log.transport.close()
+
+
+def abort(log, protocol):
+    log.transport.abort()
+
+
+def write_and_close(log, protocol):
+    log.transport.write(b"farewell")
+    log.transport.close()
+
+
+def write_and_abort(log, protocol):
+    log.transport.write(b"farewell")
+    log.transport.abort()
+
+
+def close_twice(log, protocol):
+    log.transport.close()
+    log.transport.abort()
+    log.transport.close()
+
+
+def end_writing(log, protocol):
+    log.transport.write(b"that was all")
+    log.transport.write_eof()
+
+
+def write_much(log, protocol):
+    log.transport.write(MUCH)
+
+
+def pause(log, protocol):
+    log.transport.pause_reading()
+    asyncio.get_running_loop().call_later(0.02, log.transport.resume_reading)
+
+
+def pause_and_resume(log, protocol):
+    log.transport.pause_reading()
+    log.transport.resume_reading()
+
+
+def pause_and_close(log, protocol):
+    log.transport.pause_reading()
+    log.transport.close()
+
+
+def switch(log, protocol):
+    log.transport.set_protocol(other := Other(log))
+    other.transport = log.transport
+
+
+def switch_kind(log, protocol):
+    log.transport.set_protocol(other := OtherBuffering(log))
+    other.transport = log.transport
+
+
+def switch_and_close(log, protocol):
+    switch(log, protocol)
+    log.transport.close()
+
+
+def switch_and_fail(log, protocol):
+    switch(log, protocol)
+    raise ValueError("after a switch")
+
+
+def fail(log, protocol):
+    raise ValueError("on purpose")
+
+
+def fail_with_oserror(log, protocol):
+    raise TimeoutError("on purpose")
+
+
+def fail_as_cancelled(log, protocol):
+    raise asyncio.CancelledError
+
+
+def close_and_fail(log, protocol):
+    log.transport.close()
+    raise ValueError("after closing")
+
+
+def never_pause(log, protocol):
+    log.transport.set_write_buffer_limits(high=10_000_000)
+
+
+ACTIONS = [
+    close, abort, write_and_close, write_and_abort, close_twice, end_writing, write_much, pause, pause_and_resume,
+    pause_and_close, switch, switch_kind, switch_and_close, switch_and_fail, fail, fail_with_oserror, fail_as_cancelled,
+    close_and_fail, never_pause,
+]  # fmt: skip
+
+
+# ---- the program -----------------------------------------------------------------------------------------------------
+
+
+async def conduct(factory, where, act):
+    """One conversation: bytes come, bytes go until the protocol is paused and resumed, then the peer ends."""
+    loop = asyncio.get_running_loop()
+    reports = []
+    loop.set_exception_handler(lambda loop, context: reports.append(type(context.get("exception")).__name__))
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    log = Log(where, act)
+    received = bytearray()
+    try:
+        await loop.create_connection(lambda: factory(log), sock=ours)
+    except BaseException as error:
+        log.calls.append(f"refused: {type(error).__name__}")
+    try:
+        say(theirs, b"first")
+        await until(lambda: seen(log, "received", "updated") or log.lost.done(), 0.05)
+        if not log.transport.is_closing():
+            try:
+                log.transport.write(MUCH)
+            except RuntimeError:
+                log.calls.append("no write after write_eof")
+        await until(lambda: hear(theirs, received) == 0 and sent(log), 5)
+        say(theirs, b"second")
+        await asyncio.sleep(0.03)  # for those who pause that long
+        try:
+            theirs.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+        await until(lambda: hear(theirs, received) == 0 and sent(log) and log.lost.done(), 0.1)
+        if not log.lost.done():
+            log.calls.append("still open")
+            log.transport.abort()
+            await log.lost
+        await asyncio.sleep(0.0003)
+        hear(theirs, received)
+    finally:
+        theirs.close()
+    return log.calls, reports, len(received)
+
+
+async def until(condition, patience):
+    """Turn until it holds; where the program's conduct means that it never will, `patience` seconds are enough."""
+    deadline = asyncio.get_running_loop().time() + patience
+    while not condition() and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(0.0003)
+
+
+def seen(log, *endings):
+    return any(type(call) is tuple and call[1].endswith(endings) for call in log.calls)
+
+
+def hear(sock, received):
+    """Read what is there; 0 when nothing was."""
+    count = 0
+    try:
+        while data := sock.recv(65536):
+            received += data
+            count += len(data)
+    except OSError:
+        pass
+    return count
+
+
+def sent(log):
+    return log.lost.done() or (not log.transport.get_write_buffer_size() and not log.paused)
+
+
+def say(sock, data):
+    try:
+        sock.send(data)
+    except OSError:
+        pass
+
+
+CALLBACKS = {
+    Noting: [
+        "connection_made", "data_received", "eof_received", "pause_writing", "resume_writing", "connection_lost",
+    ],
+    Buffering: [
+        "connection_made", "get_buffer", "buffer_updated", "eof_received", "pause_writing", "resume_writing",
+        "connection_lost",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("act", ACTIONS, ids=lambda act: act.__name__)
+@pytest.mark.parametrize(
+    ("factory", "where"), [(factory, where) for factory in CALLBACKS for where in CALLBACKS[factory]]
+)
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # asyncio's, where it trips
+def test_it_ends_as_on_asyncio(factory, where, act):
+    seen = {}
+    for name, new_loop in (("asyncio", asyncio.SelectorEventLoop), ("clearloop", clearloop.new_event_loop)):
+
+        async def main():
+            async with asyncio.timeout(LIMIT):
+                return await conduct(factory, where, act)
+
+        before = len(os.listdir("/proc/self/fd"))
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            seen[name] = runner.run(main())
+        assert len(os.listdir("/proc/self/fd")) == before
+    if (where, act) == ("get_buffer", switch):  # asyncio calls a method of the other kind that the new one has not
+        assert ("other", "data_received") in seen["clearloop"][0] and seen["clearloop"][1] == []
+    else:
+        assert told(seen["clearloop"], where) == told(seen["asyncio"], where)
+
+
+def told(seen, where):
+    """What both loops have to agree on.
+
+    asyncio trips over itself when a connection is aborted in resume_writing, and after a close or a switch in
+    get_buffer it still reads into the old protocol's buffer and tells the new one.
+    """
+    calls, reports, received = seen
+    if where == "get_buffer":
+        calls = [call for call in calls if call[1:] != ("buffer_updated",) and call[1:] != ("get_buffer",)]
+    return calls, [report for report in reports if report != "AttributeError"], received
