@@ -177,8 +177,7 @@ def test_a_loop_that_closes_waits_for_no_lookup_and_its_threads_end(slow):
             await asyncio.sleep(0.001)
 
     loop.run_until_complete(main())
-    pool = loop._resolvers
-    threads = list(pool.threads)
+    threads = list(loop._resolvers.threads)
     loop.close()  # while all of them still wait
     with pytest.raises(RuntimeError, match="closed"):
         loop._resolve_in_thread(int)
