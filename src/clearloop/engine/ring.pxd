@@ -3,7 +3,6 @@
 # calls no Python code, so other threads may push between any two callbacks.
 from cpython.ref cimport PyObject, Py_INCREF
 from libc.stdlib cimport malloc, free
-from libc.string cimport memcpy
 
 cdef struct Ring:
     PyObject** items
@@ -23,21 +22,16 @@ cdef inline int ring_init(Ring* ring) except -1:
     return 0
 
 cdef inline int ring_resize(Ring* ring, size_t capacity) except -1:
-    cdef size_t size = ring.tail - ring.head
-    cdef size_t first = ring.head & ring.mask
-    cdef size_t until_wrap = ring.mask + 1 - first
+    """Every entry keeps its index: the watchdog has noted how far the ring reached, and when (engine/victims.py)."""
+    cdef size_t place
     cdef PyObject** items = <PyObject**> malloc(capacity * sizeof(PyObject*))
     if items == NULL:
         raise MemoryError()
-    if until_wrap > size:
-        until_wrap = size
-    memcpy(items, ring.items + first, until_wrap * sizeof(PyObject*))
-    memcpy(items + until_wrap, ring.items, (size - until_wrap) * sizeof(PyObject*))
+    for place in range(ring.head, ring.tail):
+        items[place & (capacity - 1)] = ring.items[place & ring.mask]
     free(ring.items)
     ring.items = items
     ring.mask = capacity - 1
-    ring.head = 0
-    ring.tail = size
     return 0
 
 cdef inline int ring_push_owned(Ring* ring, PyObject* entry) except -1:

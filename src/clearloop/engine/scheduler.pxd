@@ -5,6 +5,7 @@ from clearloop.engine.ring cimport Ring
 from clearloop.engine.runnable cimport Runnable, Source
 from clearloop.engine.timers cimport TimerHandle, Timers
 from clearloop.system.poller cimport Poller
+from clearloop.system.probe cimport Probe
 from clearloop.system.slots cimport visitproc
 
 
@@ -25,15 +26,14 @@ cdef class Scheduler:
 
     # how long the poll is put off while callbacks are ready
     cdef Py_ssize_t since_poll
-    cdef int64_t polled_tick
     cdef int64_t fired           # when timers fired last
     cdef int64_t idle_looked     # when somebody looked last whether the loop will ever be woken
 
     cdef readonly Py_ssize_t offloaded  # calls that are away in threads, processes or a cluster (offload/call.py)
 
-    # the step that runs: what the probe publishes
+    # the step that runs
     cdef PyObject* entry         # owned; NULL between turns
-    cdef uint64_t steps
+    cdef Probe* probe            # what the watchdog sees of us: counters of turns and steps, whether we wait
 
     # sources with bytes to send when the turn ends
     cdef PyObject** dirty
@@ -62,6 +62,7 @@ cdef class Scheduler:
     cdef double seconds(self) except? -1
     cdef TimerHandle add_timer(self, double when, object callback, object args, object context, str method)
     cdef int finish_step(self) except -1
+    cdef int was_slow(self, size_t remaining, bint after_poll) except -1
     cdef int show_queues(self) except -1
     cdef int64_t idle_time(self) except? -2
     cdef int64_t wait_by_own_clock(self, int64_t timeout) except? -2

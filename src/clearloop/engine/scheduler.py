@@ -11,6 +11,7 @@ starves behind tasks that keep each other awake.
 """
 
 import asyncio
+import os
 import sys
 from asyncio import format_helpers
 from asyncio.log import logger
@@ -32,9 +33,18 @@ from cython.cimports.clearloop.system.capi import (
 )
 from cython.cimports.clearloop.system.clock import coarse_ns, monotonic_ns
 from cython.cimports.clearloop.system.poller import Poller
+from cython.cimports.clearloop.system.probe import DESCRIBED, SLOW_STEP, SLOW_TURN, Probe, probe_runs, probe_waits
 from cython.cimports.clearloop.system.slots import install_extra, track
+from cython.cimports.clearloop.system.watchdog import (
+    new_probe,
+    release_probe,
+    run_begins,
+    run_ends,
+    set_threshold,
+    stretch_ends,
+)
 from cython.cimports.cpython.ref import PyObject
-from cython.cimports.libc.stdint import INT64_MAX, int64_t
+from cython.cimports.libc.stdint import INT64_MAX, int64_t, uint64_t
 from cython.cimports.libc.stdlib import free, realloc
 
 from clearloop.system.pollers import choose as choose_poller
@@ -49,6 +59,7 @@ SEND_TOGETHER = cython.declare(cython.Py_ssize_t, 64)  # see mark_dirty
 # dense deadlines share it (asyncio and libuv round to whole milliseconds).  A lone timer fires on time.
 TIMER_SPACING = cython.declare(int64_t, 250_000)
 IDLE_LOOK_SPACING = cython.declare(int64_t, 5_000_000)
+SLOW_SECONDS = cython.declare(object, 0.1)  # what holds the loop longer is slow, unless CLEARLOOP_SLOW says otherwise
 KEEP_CAPACITY = cython.declare(cython.size_t, 262144)  # a ready queue that was longer is given back when it is empty
 
 
@@ -73,16 +84,29 @@ class Scheduler:
         self.poller = Poller()
         self.since_poll = POLL_AFTER
         self.own_clock = True
+        self.probe = new_probe(
+            cython.cast(cython.pointer(PyObject), self),
+            cython.cast(cython.pointer(cython.const[uint64_t]), cython.address(self.ready.tail)),
+        )
         self.slow_seconds = 0.1
         self.slow_ns = 100_000_000
+        set_threshold(self.probe, slow_by_environment())
+        if self.probe.threshold:
+            self.slow_ns = self.probe.threshold
+            self.slow_seconds = cython.cast(cython.double, self.slow_ns) / 1e9
 
     def __init__(self, poller=None):
         if type(self.poller) is Poller:  # which keeps its place until it is known which one is wanted
             self.poller = choose_poller(poller)
+            self.poller.probe = self.probe
             self.closed = False
         self.own_clock = type(self).time is Scheduler.time
 
     def __dealloc__(self):
+        if self.probe != cython.NULL:
+            if self.poller is not None:
+                self.poller.probe = cython.NULL
+            release_probe(self.probe)
         while ring_size(cython.address(self.ready)):
             Py_DECREF_raw(ring_pop(cython.address(self.ready)))
         free(self.ready.items)
@@ -185,6 +209,7 @@ class Scheduler:
         """Turn until stopped: this is the event loop."""
         self.thread_id = PyThread_get_thread_ident()
         self.since_poll = POLL_AFTER  # the first turn of a run always asks the kernel
+        run_begins(self.probe)
         try:
             while True:
                 try:
@@ -201,6 +226,7 @@ class Scheduler:
             try:
                 self.finish_step()
             finally:
+                run_ends(self.probe)
                 self.stopping = False
                 self.thread_id = 0
                 self.show_queues()
@@ -244,6 +270,8 @@ class Scheduler:
 
     def finish_step(self):
         """After an exception that ends the loop: let go of the entry that raised, and send what it wrote."""
+        if self.probe.slow:
+            self.was_slow(0, False)
         entry: cython.pointer(PyObject) = self.entry
         self.entry = cython.NULL
         if entry != cython.NULL:
@@ -253,6 +281,7 @@ class Scheduler:
         return 0
 
     def turn(self):
+        self.probe.turns += 1
         count: cython.size_t = ring_size(cython.address(self.ready))
         if count == 0:
             if self.ready.mask >= KEEP_CAPACITY:
@@ -271,7 +300,7 @@ class Scheduler:
             self.poll(0 if ring_size(cython.address(self.ready)) or self.stopping else timeout)
         elif self.since_poll >= POLL_AFTER:
             self.poll(0)
-        elif coarse_ns() != self.polled_tick:
+        elif coarse_ns() != self.probe.polled:
             PyErr_CheckSignals()
             self.poll(0)
         if self.timers.size:
@@ -331,7 +360,10 @@ class Scheduler:
             self.current_set = False
             clear_current(self)
         asked: int64_t = monotonic_ns() if self.debug else 0
+        if timeout != 0:
+            probe_waits(self.probe)
         count: cython.int = self.poller.wait(timeout)
+        probe_runs(self.probe)
         place: cython.int
         source: Source
         for place in range(count):
@@ -341,7 +373,9 @@ class Scheduler:
                 source.queued = True
                 ring_push(cython.address(self.ready), source)
         self.since_poll = 0
-        self.polled_tick = coarse_ns()
+        self.probe.polled = coarse_ns()
+        if self.probe.slow:
+            self.was_slow(0, True)
         if asked and timeout >= 0:
             self.check_wait(monotonic_ns() - asked - timeout)
         return 0
@@ -352,20 +386,48 @@ class Scheduler:
             logger.warning("Polling for events took %.3f seconds longer than asked for", late / 1e9)
         return 0
 
+    def was_slow(self, remaining, after_poll):
+        """The watchdog has found that what just ended held the loop too long: who waited?
+
+        `remaining` entries of this batch have not run yet.
+        """
+        probe: cython.pointer(Probe) = self.probe
+        kind: cython.int = probe.slow
+        if kind == DESCRIBED:
+            return 0
+        if kind == SLOW_TURN and remaining != 0 and probe.turns == probe.slow_turns:
+            return 0  # the turn goes on
+        if probe.turns != probe.slow_turns or (kind == SLOW_STEP and probe.steps != probe.slow_steps):
+            stretch_ends(probe)  # it had ended already, just when the watchdog saw it
+            return 0
+        try:
+            from clearloop.engine import victims
+
+            entry = cython.cast(object, self.entry) if self.entry != cython.NULL else None
+            probe.slow = DESCRIBED
+            victims.describe_stall(self, entry, kind, remaining, after_poll)
+        except Exception as error:
+            stretch_ends(probe)
+            logger.error("clearloop: cannot say who waited", exc_info=error)
+        return 0
+
     def run_batch(self, count):
         entry: cython.pointer(PyObject)
+        probe: cython.pointer(Probe) = self.probe
         while count > 0:
             count -= 1
             ring_prefetch(cython.address(self.ready), 4)
             entry = ring_pop(cython.address(self.ready))
             self.entry = entry
-            self.steps += 1
+            probe.steps += 1
             if self.current_set and not cython.cast(Runnable, entry).is_task:
                 self.current_set = False
                 clear_current(self)
             cython.cast(Runnable, entry).run()
-            if self.dirty_size and (self.dirty_size >= SEND_TOGETHER or coarse_ns() != self.polled_tick):
+            if self.dirty_size and (self.dirty_size >= SEND_TOGETHER or coarse_ns() != self.probe.polled):
                 self.flush_dirty()
+            if probe.slow:
+                self.was_slow(count, False)
             self.entry = cython.NULL
             Py_DECREF_raw(entry)
             if ring_size(cython.address(self.ready)) == 0:
@@ -378,21 +440,24 @@ class Scheduler:
         """run_batch in debug mode: slow callbacks are logged."""
         began: int64_t
         took: int64_t
+        probe: cython.pointer(Probe) = self.probe
         while count > 0:
             count -= 1
             entry = ring_pop(cython.address(self.ready))
             self.entry = entry
-            self.steps += 1
+            probe.steps += 1
             if self.current_set and not cython.cast(Runnable, entry).is_task:
                 self.current_set = False
                 clear_current(self)
             began = monotonic_ns()
             cython.cast(Runnable, entry).run()
-            if self.dirty_size and (self.dirty_size >= SEND_TOGETHER or coarse_ns() != self.polled_tick):
+            if self.dirty_size and (self.dirty_size >= SEND_TOGETHER or coarse_ns() != self.probe.polled):
                 self.flush_dirty()
             took = monotonic_ns() - began
             if took >= self.slow_ns:
                 logger.warning("Executing %s took %.3f seconds", describe(cython.cast(object, entry)), took / 1e9)
+            if probe.slow:
+                self.was_slow(count, False)
             self.entry = cython.NULL
             Py_DECREF_raw(entry)
             if ring_size(cython.address(self.ready)) == 0:
@@ -492,13 +557,17 @@ class Scheduler:
 
     @property
     def slow_callback_duration(self):
-        """In debug mode, callbacks that take longer than this many seconds are logged."""
+        """What holds the loop longer than this many seconds is reported; 0: nothing is.
+
+        In debug mode, callbacks that take longer are logged as well, as asyncio does.
+        """
         return self.slow_seconds
 
     @slow_callback_duration.setter
     def slow_callback_duration(self, seconds):
         self.slow_seconds = seconds
         self.slow_ns = INT64_MAX if seconds > 9e9 else cython.cast(int64_t, self.slow_seconds * 1e9)
+        set_threshold(self.probe, self.slow_ns if self.slow_ns > 0 else 0)
 
     def _check_closed(self):
         self.check_closed()
@@ -563,7 +632,17 @@ class Scheduler:
         return self.timers.size - self.timers.dead
 
     def _step_count(self):
-        return self.steps
+        return self.probe.steps
+
+
+def slow_by_environment():
+    """CLEARLOOP_SLOW, in nanoseconds: what holds the loop longer is reported; 0: nothing is."""
+    text = os.environ.get("CLEARLOOP_SLOW", "").strip()
+    try:
+        seconds = float(text) if text else SLOW_SECONDS
+    except ValueError:
+        return 100_000_000
+    return int(min(seconds, 9e9) * 1e9) if seconds > 0 else 0
 
 
 def describe(entry):

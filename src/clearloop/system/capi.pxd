@@ -39,6 +39,11 @@ cdef extern from "Python.h":
         pass
     PyThreadState* PyEval_SaveThread() nogil
     void PyEval_RestoreThread(PyThreadState* state) nogil
+    PyThreadState* PyThreadState_Get() nogil
+    ctypedef int PyGILState_STATE
+    PyGILState_STATE PyGILState_Ensure() nogil
+    void PyGILState_Release(PyGILState_STATE state) nogil
+    Py_ssize_t reference_count "Py_REFCNT"(PyObject* o)
     void Py_DECREF_raw "Py_DECREF"(PyObject* o)
     void Py_XDECREF_raw "Py_XDECREF"(PyObject* o)
     void Py_INCREF_raw "Py_INCREF"(PyObject* o)

@@ -1,6 +1,8 @@
 from cpython.ref cimport PyObject
 from libc.stdint cimport int64_t, uint32_t
 
+from clearloop.system.probe cimport Probe
+
 
 cdef enum:
     READABLE = 0x001  # EPOLLIN
@@ -30,6 +32,7 @@ cdef class Poller:
     cdef Registration* table
     cdef int table_size
     cdef int registered
+    cdef Probe* probe  # of the loop, or NULL: who waits for the GIL after the kernel does not wait for events any more
     cdef volatile int waiting  # 0: awake; 1: waiting without the GIL; 2: waiting and already told to wake
     cdef int wait(self, int64_t timeout) except -1
     cdef int add(self, int fd, uint32_t events, object owner) except -1

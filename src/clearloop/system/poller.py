@@ -40,6 +40,7 @@ from cython.cimports.clearloop.system.epoll import (
     eventfd,
     eventfd_write,
 )
+from cython.cimports.clearloop.system.probe import probe_runs
 from cython.cimports.cpython.exc import PyErr_SetFromErrno
 from cython.cimports.cpython.ref import PyObject
 from cython.cimports.libc.errno import EBADF, EEXIST, EINTR, ENOENT, ENOSYS, EPERM, errno
@@ -219,6 +220,8 @@ class EpollPoller(Poller):
                         self.epoll_fd, reported, BATCH, cython.cast(cython.int, (timeout + 999_999) // 1_000_000)
                     )
                     error = errno
+            if self.probe != cython.NULL:
+                probe_runs(self.probe)
             PyEval_RestoreThread(state)
             self.waiting = 0
         if count < 0:

@@ -1,0 +1,1 @@
+cdef object task_behind(object entry)

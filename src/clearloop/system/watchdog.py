@@ -1,0 +1,764 @@
+"""The watchdog: one thread for all loops, which sees that a loop is held while it is held.
+
+It is a thread of the C library, without the GIL, so that it runs while a call holds that.  It reads each loop's probe
+(probe.pxd) every tenth of the loop's threshold: a step counter that has not moved for the threshold is a slow step, a
+turn counter that has not moved while steps did is a slow turn.  Only then does it take the GIL, once, and calls the
+observer, plain Python (clearloop.watch.watchdog), which is imported when there is something to observe.
+
+The loops pay for this with stores into their own memory: no clock, no lock, no system call per step.  When every loop
+has waited in the kernel for a whole tick the watchdog sleeps without an end (it is *parked*), and the first loop that
+leaves its wait rings the bell.  So while nothing happens nobody wakes up.
+
+Who may do what: the list of probes, and what the watchdog has seen, belong to the lock; nobody waits for the GIL while
+holding the lock.  A probe is freed by the thread, if there is one, since only the thread knows whether it looks at it.
+"""
+
+import atexit
+import os
+import sys
+
+import cython
+from cython.cimports.clearloop.system.capi import (
+    Py_DECREF_raw,
+    Py_INCREF_raw,
+    PyEval_RestoreThread,
+    PyEval_SaveThread,
+    PyGILState_Ensure,
+    PyGILState_Release,
+    PyGILState_STATE,
+    PyThreadState,
+    PyThreadState_Get,
+    reference_count,
+)
+from cython.cimports.clearloop.system.clock import monotonic_ns
+from cython.cimports.clearloop.system.inside import (
+    COLLECTING,
+    FOR_GIL,
+    IN_FAULT,
+    cpu_time,
+    descriptor_ready,
+    gil_holder,
+    own_clock,
+    own_interpreter,
+    own_tid,
+    run_delay,
+    what_it_does,
+)
+from cython.cimports.clearloop.system.posix_thread import (
+    lock,
+    ring_bell,
+    ring_end,
+    start_thread,
+    thread_init,
+    unlock,
+    wait_for_bell,
+    wait_for_end,
+)
+from cython.cimports.clearloop.system.probe import (
+    MARKS,
+    RUNNING,
+    SLOW_STEP,
+    SLOW_TURN,
+    STOPPED,
+    WAITING,
+    Probe,
+    fence,
+)
+from cython.cimports.cpython.ref import PyObject
+from cython.cimports.libc.stdint import int64_t, uint64_t
+from cython.cimports.libc.stdlib import calloc, free
+
+# The observer, by name, since this room knows nobody above it
+OBSERVER = "clearloop.watch.watchdog"
+
+SHORTEST_TICK = cython.declare(int64_t, 500_000)
+LONGEST_TICK = cython.declare(int64_t, 100_000_000)
+LATE_FROM = cython.declare(int64_t, 2_000_000)  # waking up that much too late is usual
+# A last stall may still have to be told when the interpreter ends: that long, and no longer
+FAREWELL = cython.declare(int64_t, 2_000_000_000)
+
+# where the thread is
+NONE = cython.declare(cython.int, 0)
+AWAKE = cython.declare(cython.int, 1)
+PARKED = cython.declare(cython.int, 2)
+OBSERVING = cython.declare(cython.int, 3)  # it has or wants the GIL
+
+_probes = cython.declare(cython.pointer(Probe), cython.NULL)
+_where = cython.declare(cython.int, 0)
+_stop = cython.declare(cython.bint, False)    # the thread shall end
+_barred = cython.declare(cython.bint, False)  # no thread shall be started: the interpreter ends, or watching failed
+_rung = cython.declare(cython.bint, False)    # the bell has been rung: a condition alone forgets
+_waiting = cython.declare(cython.int, 0)      # stalls that have ended and that the observer has not heard of
+_ended = cython.declare(list, [])
+_numbers = cython.declare(cython.int, 0)
+_threads = cython.declare(cython.int, 0)
+_observer = cython.declare(object, None)
+_enabled = cython.declare(cython.bint, os.environ.get("CLEARLOOP_WATCH", "1") not in ("0", "no", "off", "false"))
+
+thread_init()
+
+
+# ---- called by the engine, with the GIL ----------------------------------------------------------------------------
+
+
+def new_probe(loop, tail):
+    global _numbers
+    probe: cython.pointer(Probe) = cython.cast(cython.pointer(Probe), calloc(1, cython.sizeof(Probe)))
+    if probe == cython.NULL:
+        raise MemoryError()
+    probe.loop = loop
+    probe.tail = tail
+    probe.events_fd = -1
+    probe.wake = wake
+    probe.number = -1
+    return probe
+
+
+def release_probe(probe):
+    """The loop is gone.  What its probe says stays readable for as long as the thread may look at it."""
+    global _probes
+    place: cython.pointer(cython.pointer(Probe))
+    lock()
+    probe.activity = STOPPED
+    probe.loop = cython.NULL
+    probe.tail = cython.NULL
+    probe.gone = True
+    if probe.number >= 0 and _where != NONE:
+        unlock()  # the thread frees it
+        return 0
+    place = cython.address(_probes)
+    while place[0] != cython.NULL:
+        if place[0] == probe:
+            place[0] = probe.next
+            break
+        place = cython.address(place[0].next)
+    unlock()
+    free(probe)
+    return 0
+
+
+def run_begins(probe):
+    """The loop's thread begins to turn: from now on the loop is watched."""
+    global _probes, _numbers
+    probe.thread = PyThreadState_Get()
+    probe.interpreter = own_interpreter()
+    probe.tid = own_tid()
+    probe.clock = own_clock()
+    probe.slow = 0
+    probe.epoch += 1
+    probe.activity = RUNNING
+    if not _enabled or probe.threshold == 0 or _barred:
+        return 0
+    watch(probe)
+    return 0
+
+
+@cython.cfunc
+@cython.exceptval(-1)
+def watch(probe: cython.pointer(Probe)) -> cython.int:
+    global _probes, _numbers
+    lock()
+    if probe.number < 0:
+        probe.number = _numbers
+        _numbers += 1
+        probe.next = _probes
+        _probes = probe
+    unlock()
+    wake(probe)
+    return 0
+
+
+def run_ends(probe):
+    probe.slow = 0
+    probe.activity = STOPPED
+    return 0
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def wake(probe: cython.pointer(Probe)) -> cython.void:
+    """Start the thread, or wake it if it is parked.  Needs no GIL."""
+    global _where, _stop, _threads, _rung
+    lock()
+    probe.parked = 0
+    probe.looked = monotonic_ns()
+    if _where == NONE:
+        if not _barred:
+            _stop = False
+            _where = AWAKE
+            if start_thread(body) != 0:
+                _where = NONE  # no thread to be had: this loop goes unwatched until it asks again
+            else:
+                _threads += 1
+    else:
+        _rung = True
+        ring_bell()
+    unlock()
+
+
+def facts_of(probe):
+    """What is known of the stretch that holds the loop: a tuple, for the observer."""
+    lock()
+    now: int64_t = monotonic_ns()
+    delay: int64_t = run_delay(probe.tid)
+    looked: cython.bint = probe.delay_since != 0
+    facts = (
+        now,
+        probe.step_since,
+        probe.step_began,
+        probe.turn_since,
+        probe.turn_began,
+        cpu_time(probe.clock),
+        probe.step_cpu,
+        probe.turn_cpu,
+        probe.late,
+        delay - probe.delay_first if looked and delay >= 0 else 0,
+        now - probe.delay_since if looked else 0,
+        probe.in_gil,
+        probe.in_gc,
+        probe.in_fault,
+        probe.kind,
+        probe.call,
+        probe.steps - probe.turn_steps,
+        probe.slow,
+        probe.threshold,
+    )
+    unlock()
+    return facts
+
+
+def stretch_ends(probe):
+    """What held the loop has ended, and has been described: the time begins anew."""
+    probe.slow = 0
+    probe.epoch += 1
+    return 0
+
+
+def set_threshold(probe, nanoseconds):
+    """0: not watched."""
+    probe.threshold = nanoseconds
+    if nanoseconds and probe.activity != STOPPED and probe.number < 0 and _enabled and not _barred:
+        watch(probe)
+    return 0
+
+
+def hand_over(ended):
+    global _waiting
+    _ended.append(ended)
+    _waiting = len(_ended)
+    return 0
+
+
+def ready_since(probe, place, otherwise):
+    """Since when the entry at `place` of the ready ring was seen there; the lock is not needed, nor held."""
+    number: cython.int
+    lock()
+    found: int64_t = -1
+    for number in range(probe.mark_count):
+        if place < probe.marks[number].tail:
+            found = otherwise if number == 0 else probe.marks[number].time
+            break
+    unlock()
+    return found
+
+
+def events_since(probe, otherwise):
+    """Since when some descriptor of the loop was ready; -1 when none was seen to be."""
+    number: cython.int
+    lock()
+    found: int64_t = -1
+    for number in range(probe.mark_count):
+        if probe.marks[number].events:
+            found = otherwise if number == 0 else probe.marks[number].time
+            break
+    unlock()
+    return found
+
+
+# ---- the thread, without the GIL -----------------------------------------------------------------------------------
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def body(argument: cython.p_void) -> cython.p_void:
+    """The thread: look, sleep for a tick, look again."""
+    global _where, _threads, _rung
+    tick: int64_t
+    due: int64_t = 0
+    now: int64_t
+    late: int64_t
+    wanted: cython.pointer(Probe)
+    lock()
+    while True:
+        now = monotonic_ns()
+        late = now - due if due != 0 and now - due > LATE_FROM else 0
+        tick = look_at_all(now, late)
+        wanted = first_that_needs_the_gil()
+        if wanted != cython.NULL or _waiting:
+            _where = OBSERVING
+            unlock()
+            observe(wanted)
+            lock()
+            _where = AWAKE
+            due = 0
+            if not _waiting:
+                ring_end()
+            continue
+        if _stop:
+            break
+        _rung = False
+        if tick == 0:
+            if park():
+                _where = PARKED
+                while not _rung and not _stop:
+                    wait_for_bell(-1)
+                _where = AWAKE
+                unpark()
+            due = 0
+            continue
+        due = now + tick
+        while not (_stop or _rung or _waiting):
+            tick = due - monotonic_ns()
+            if tick <= 0:
+                break
+            wait_for_bell(tick)
+    free_the_gone()
+    unlock()
+    leave_python()
+    lock()
+    _where = NONE
+    _threads -= 1
+    ring_end()
+    unlock()
+    return cython.NULL
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def look_at_all(now: int64_t, late: int64_t) -> int64_t:
+    """Look at every loop; return the time until the next look, 0 when all of them sleep."""
+    tick: int64_t = 0
+    own: int64_t
+    free_the_gone()
+    probe: cython.pointer(Probe) = _probes
+    while probe != cython.NULL:
+        if look_at(probe, now, late):
+            own = probe.threshold // 10
+            own = SHORTEST_TICK if own < SHORTEST_TICK else LONGEST_TICK if own > LONGEST_TICK else own
+            if tick == 0 or own < tick:
+                tick = own
+        probe = probe.next
+    return tick
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def look_at(probe: cython.pointer(Probe), now: int64_t, late: int64_t) -> cython.bint:
+    """One sample of one loop; return whether it is awake."""
+    activity: cython.int = probe.activity
+    turns: uint64_t = probe.turns
+    steps: uint64_t = probe.steps
+    epoch: uint64_t = probe.epoch
+    was: cython.int = probe.seen_activity
+    looked: int64_t = probe.looked
+    own: int64_t
+    probe.looked = now
+    if late >= probe.threshold and was == RUNNING and probe.machine == 0 and probe.threshold != 0:
+        probe.machine = late  # nobody ran: the process was stopped, or the machine was elsewhere
+        probe.counted = True
+    probe.seen_activity = activity
+    if activity != RUNNING or probe.threshold == 0:
+        quiet: cython.bint = activity == STOPPED or (was == WAITING and turns == probe.seen_turns)
+        probe.seen_turns = turns
+        forget_stretch(probe)
+        return not quiet and probe.threshold != 0
+    if was != RUNNING or turns != probe.seen_turns or epoch != probe.seen_epoch:
+        # the loop has been to the kernel, or what held it is known: all begins anew
+        forget_stretch(probe)
+        probe.seen_turns = turns
+        probe.seen_epoch = epoch
+        probe.seen_steps = steps
+        probe.turn_steps = steps
+        probe.turn_since = probe.step_since = now
+        if probe.polled > looked and probe.polled < now:
+            looked = probe.polled
+        probe.turn_began = probe.step_began = looked
+        probe.turn_cpu = probe.step_cpu = cpu_time(probe.clock)
+        return True
+    if steps != probe.seen_steps:
+        probe.seen_steps = steps
+        probe.step_since = now
+        probe.step_began = looked
+        probe.step_cpu = cpu_time(probe.clock)
+    if late > 0:
+        probe.late += late
+    sample(probe, now)
+    if probe.expected == steps + 1 or probe.reported:
+        return True
+    own = now - probe.turn_since - not_its_fault(probe)
+    if own < probe.threshold:
+        if now - probe.turn_since >= probe.threshold and probe.machine == 0 and not probe.counted:
+            probe.machine = now - probe.turn_since
+            probe.counted = True
+        return True
+    if probe.slow == 0:
+        own = now - probe.step_since - not_its_fault(probe)
+        probe.looks = 0
+        probe.next_look = now
+        probe.slow_steps = steps
+        probe.slow_turns = turns
+        # last: the loop's thread acts on it
+        probe.slow = SLOW_STEP if own >= probe.threshold else SLOW_TURN
+    return True
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def forget_stretch(probe: cython.pointer(Probe)) -> cython.void:
+    probe.late = probe.in_gil = probe.in_gc = probe.in_fault = 0
+    probe.delay_since = probe.sampled = probe.next_look = 0
+    probe.mark_count = probe.mark_skip = 0
+    probe.mark_stride = 1
+    probe.looks = 0
+    probe.call = -1
+    probe.kind = 0
+    probe.holder = cython.NULL
+    probe.reported = probe.counted = False
+    if probe.slow != 0 and probe.activity != RUNNING:
+        probe.slow = 0
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def not_its_fault(probe: cython.pointer(Probe)) -> int64_t:
+    """How long the machine kept the thread from running, as far as that is known by now."""
+    delay: int64_t = 0
+    if probe.delay_since != 0 and probe.delay_now > probe.delay_first:
+        delay = probe.delay_now - probe.delay_first
+    delay += probe.in_fault
+    return delay if delay > probe.late else probe.late
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def sample(probe: cython.pointer(Probe), now: int64_t) -> cython.void:
+    """A stretch that lasts for more than a tick: what does the thread do, and who waits already?"""
+    delay: int64_t
+    passed: int64_t
+    place: cython.int
+    if probe.delay_since == 0:
+        delay = run_delay(probe.tid)
+        probe.delay_first = probe.delay_now = delay if delay > 0 else 0
+        probe.delay_since = now
+    elif now - probe.turn_since >= probe.threshold // 2:
+        delay = run_delay(probe.tid)
+        if delay >= 0:
+            probe.delay_now = delay
+    probe.kind = what_it_does(probe.interpreter, probe.thread, probe.tid, cython.address(probe.call))
+    passed = now - probe.sampled if probe.sampled != 0 else 0
+    probe.sampled = now
+    add_up(probe, passed)
+    if probe.kind == FOR_GIL:
+        probe.holder = gil_holder(probe.interpreter)
+    # who waits: thinned out when the block lasts, so that the marks spread over all of it
+    if probe.mark_skip > 0:
+        probe.mark_skip -= 1
+        return
+    if probe.mark_count == MARKS:
+        for place in range(MARKS // 2):
+            probe.marks[place] = probe.marks[2 * place]
+        probe.mark_count = MARKS // 2
+        probe.mark_stride *= 2
+    probe.mark_skip = probe.mark_stride - 1
+    if probe.tail != cython.NULL:
+        probe.marks[probe.mark_count].time = now
+        probe.marks[probe.mark_count].tail = probe.tail[0]
+        probe.marks[probe.mark_count].events = descriptor_ready(probe.events_fd)
+        probe.mark_count += 1
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def add_up(probe: cython.pointer(Probe), passed: int64_t) -> cython.void:
+    if probe.kind == FOR_GIL:
+        probe.in_gil += passed
+    elif probe.kind == COLLECTING:
+        probe.in_gc += passed
+    elif probe.kind == IN_FAULT:
+        probe.in_fault += passed
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def first_that_needs_the_gil() -> cython.pointer(Probe):
+    probe: cython.pointer(Probe) = _probes
+    while probe != cython.NULL:
+        if probe.machine != 0:
+            return probe
+        if probe.slow != 0 and not probe.reported and probe.next_look != 0 and probe.sampled >= probe.next_look:
+            return probe
+        probe = probe.next
+    return cython.NULL
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def park() -> cython.bint:
+    """Tell every loop that we sleep, and look once more; False when one has woken up meanwhile."""
+    probe: cython.pointer(Probe) = _probes
+    while probe != cython.NULL:
+        probe.parked = 1
+        probe = probe.next
+    fence()
+    probe = _probes
+    while probe != cython.NULL:
+        if probe.activity == RUNNING and probe.threshold != 0:
+            unpark()
+            return False
+        probe = probe.next
+    return True
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def unpark() -> cython.void:
+    probe: cython.pointer(Probe) = _probes
+    while probe != cython.NULL:
+        probe.parked = 0
+        probe = probe.next
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def free_the_gone() -> cython.void:
+    place: cython.pointer(cython.pointer(Probe)) = cython.address(_probes)
+    probe: cython.pointer(Probe)
+    while place[0] != cython.NULL:
+        probe = place[0]
+        if probe.gone:
+            place[0] = probe.next
+            free(probe)
+        else:
+            place = cython.address(probe.next)
+
+
+# ---- the thread, with the GIL --------------------------------------------------------------------------------------
+
+_gil = cython.declare(PyGILState_STATE)
+_thread = cython.declare(cython.pointer(PyThreadState), cython.NULL)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def observe(probe: cython.pointer(Probe)) -> cython.void:
+    """Take the GIL, with a thread state of our own that is made once, and let the observer do its work."""
+    global _gil, _thread
+    began: int64_t = monotonic_ns()
+    if _thread == cython.NULL:
+        _gil = PyGILState_Ensure()
+    else:
+        PyEval_RestoreThread(_thread)
+    call_observer(probe, monotonic_ns() - began)
+    _thread = PyEval_SaveThread()
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def leave_python() -> cython.void:
+    global _thread
+    if _thread != cython.NULL:
+        PyEval_RestoreThread(_thread)
+        _thread = cython.NULL
+        PyGILState_Release(_gil)
+
+
+@cython.cfunc
+@cython.with_gil
+@cython.exceptval(check=False)
+def call_observer(probe: cython.pointer(Probe), waited: int64_t) -> cython.void:
+    global _observer, _barred, _stop, _waiting, _ended
+    kept: cython.bint = False
+    loop: cython.pointer(PyObject) = cython.NULL
+    try:
+        if _observer is None:
+            _observer = __import__(OBSERVER, None, None, ["*"])
+        if _waiting:
+            ended = _ended
+            _ended = []
+            _waiting = 0
+            _observer.ended(ended)
+        if probe != cython.NULL:
+            # a loop whose last reference is gone may still run code while it dies: it must not be held again
+            loop = probe.loop
+            if loop != cython.NULL and reference_count(loop) > 0:
+                Py_INCREF_raw(loop)
+                kept = True
+                look_closer(probe, cython.cast(object, loop), waited)
+    except BaseException as error:
+        _barred = _stop = True
+        tell_failure(error)
+    finally:
+        if kept:
+            Py_DECREF_raw(loop)
+
+
+@cython.cfunc
+@cython.exceptval(-1)
+def look_closer(probe: cython.pointer(Probe), loop: object, waited: int64_t) -> cython.int:
+    """The observer looks at the loop, now that we have the GIL, unless what held it has ended meanwhile."""
+    if probe.machine != 0:
+        _observer.descheduled(probe.number, probe.machine)
+        probe.machine = 0
+        return 0
+    lock()
+    add_up(probe, waited)  # what the thread was seen doing it did while we waited for the GIL
+    probe.sampled = monotonic_ns()
+    holder: cython.size_t = cython.cast(cython.size_t, probe.holder)
+    same: cython.bint = (
+        probe.slow != 0
+        and probe.activity == RUNNING
+        and probe.turns == probe.seen_turns
+        and probe.epoch == probe.seen_epoch
+        and (probe.slow == SLOW_TURN or probe.steps == probe.seen_steps)
+    )
+    probe.looks += 1
+    looks: cython.int = probe.looks
+    # at 1, 2, 3, 4, 6, 8, 12, 16 ... thresholds: few looks, however long it lasts
+    step: int64_t = probe.threshold
+    while step * 4 < probe.sampled - probe.turn_since:
+        step *= 2
+    probe.next_look = probe.sampled + step
+    unlock()
+    if not same:
+        return 0
+    stalled = _observer.noticed(loop, probe.number, facts_of(probe), looks, waited, holder)
+    if not stalled:
+        lock()
+        if probe.seen_epoch == probe.epoch and probe.seen_turns == probe.turns:
+            probe.reported = True
+            probe.slow = 0
+        unlock()
+    return 0
+
+
+@cython.cfunc
+@cython.exceptval(-1)
+def tell_failure(error: object) -> cython.int:
+    """Once, and then there is no watchdog any more."""
+    try:
+        import logging
+
+        logging.getLogger("clearloop").error("clearloop: the watchdog has failed and stops", exc_info=error)
+    except BaseException:
+        pass
+    return 0
+
+
+# ---- forking and ending --------------------------------------------------------------------------------------------
+
+
+def stop():
+    """End the thread when it has told what it knows: before a fork, and when the interpreter ends."""
+    global _stop
+    state: cython.pointer(PyThreadState) = PyEval_SaveThread()
+    left: int64_t = FAREWELL
+    until: int64_t = monotonic_ns() + left
+    lock()
+    while _where != NONE and left > 0:
+        _stop = True
+        ring_bell()
+        wait_for_end(left)
+        left = until - monotonic_ns()
+    ended: cython.bint = _where == NONE
+    unlock()
+    PyEval_RestoreThread(state)
+    return ended
+
+
+def flush(seconds: cython.double = 2.0):
+    """Wait, at most that long, until every stall that has ended was handed over; return whether that is so."""
+    global _rung
+    state: cython.pointer(PyThreadState) = PyEval_SaveThread()
+    left: int64_t = cython.cast(int64_t, seconds * 1e9)
+    until: int64_t = monotonic_ns() + left
+    lock()
+    while (_waiting or _where == OBSERVING) and _where != NONE and left > 0:
+        _rung = True
+        ring_bell()
+        wait_for_end(left if left < 10_000_000 else 10_000_000)
+        left = until - monotonic_ns()
+    done: cython.bint = not _waiting and _where != OBSERVING
+    unlock()
+    PyEval_RestoreThread(state)
+    return done
+
+
+def threads():
+    """How many watchdogs there are: 0 or 1."""
+    return _threads
+
+
+def _at_exit():
+    global _barred
+    _barred = True
+    stop()
+
+
+def _before_fork():
+    # A child has no threads, and a parent with threads is warned of forking: there is none while it forks.  One that is
+    # observing may wait for a lock that the forking thread holds already, so it is not waited for.
+    if _where != OBSERVING:
+        stop()
+
+
+def _after_fork_in_parent():
+    probe: cython.pointer(Probe) = _probes
+    while probe != cython.NULL:
+        if probe.activity != STOPPED:
+            if WARNS_AFTER:
+                probe.parked = 1  # the thread starts when the loop next leaves the kernel
+            else:
+                wake(probe)
+                return
+        probe = probe.next
+
+
+def _after_fork_in_child():
+    """No thread came along, and the loops that the parent runs do not run here, unless one goes on: it says so."""
+    global _where, _threads, _thread, _waiting, _ended
+    thread_init()
+    _where = NONE
+    _threads = 0
+    _thread = cython.NULL
+    _waiting = 0
+    _ended = []
+    probe: cython.pointer(Probe) = _probes
+    while probe != cython.NULL:
+        probe.slow = 0
+        probe.activity = STOPPED
+        probe.seen_activity = STOPPED
+        probe.parked = 1
+        probe = probe.next
+
+
+# 3.12 counts the threads after this hook, and warns
+WARNS_AFTER = cython.declare(cython.bint, sys.version_info[:2] == (3, 12))
+
+os.register_at_fork(
+    before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child
+)
+atexit.register(_at_exit)

@@ -1,0 +1,35 @@
+"""The verdict: what held the loop, and whether the program is to blame.
+
+The time of a stall has parts.  Each verdict but the last two says: without this part it would not have been a stall.
+
+    descheduled  the thread was ready and the machine did not run it (the kernel's count of its run delay), or nobody
+                 ran at all (the watchdog itself woke up late: SIGSTOP, a suspended machine), or memory had to come from
+                 a disk first
+    gil          the loop's thread waited for the GIL, which another thread held
+    gc           the loop's thread collected garbage
+    compute      it used the processor for more than half of what is left
+    blocking     it waited for something else: a call that blocks
+"""
+
+
+def judge(facts):
+    """The verdict on a stretch, for a watch.facts.Facts."""
+    rest = facts.wall - machine(facts)
+    if rest < facts.threshold:
+        return "descheduled"
+    rest -= facts.in_gil
+    if rest < facts.threshold:
+        return "gil"
+    if 2 * facts.cpu >= rest and rest - facts.in_gc < facts.threshold:
+        return "gc"
+    return "compute" if 2 * facts.cpu >= rest else "blocking"
+
+
+def machine(facts):
+    """How long the machine did not run the thread."""
+    delay = facts.delay
+    if facts.delay_over > 0 and 10 * delay >= facts.delay_over:
+        # it is read from the second look on: before, the machine was as busy as after
+        delay = delay * facts.wall // facts.delay_over
+    delay += facts.in_fault
+    return min(facts.wall, max(delay, facts.late))

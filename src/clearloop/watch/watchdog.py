@@ -1,0 +1,201 @@
+"""What the watchdog's thread does when it has found that a loop is held: look, judge, hand over.
+
+The thread itself lives in C (system/watchdog.py).  It imports this module when there is something to see, and calls
+`noticed` while a stretch lasts (at 1, 2, 3, 4, 6, 8 ... thresholds), `ended` when the engine has described how it went,
+and `descheduled` when the machine, not the program, kept the loop from running.  Whatever is raised here stops the
+watchdog for good, and is logged once.
+"""
+
+import datetime
+import time
+
+from clearloop.engine import looking, names
+from clearloop.watch import code, syscalls, verdict
+from clearloop.watch.facts import Facts
+from clearloop.watch.stall import Delayed, Frame, Stall
+
+_cases = {}  # number of the loop -> the stall that goes on there
+_count = 0
+_STACK = 100  # frames in a record
+
+
+class Case:
+    """A stall in the making: what each look has seen, and for how long."""
+
+    def __init__(self, loop, number, facts):
+        self.loop = loop
+        self.number = number
+        self.began = facts.began
+        self.time = clock_time(facts.seconds)
+        self.seen = {}  # place -> [nanoseconds, Sight]
+        self.last = None  # the Sight that the time since the last look counts for
+        self.looked = 0
+        self.holder = None
+        self.told = False
+
+    def add(self, sight, now, since):
+        """Half of the time between two looks is the older one's, half the younger one's."""
+        gap = now - (self.looked or since)
+        if self.last is None:
+            gap *= 2
+        else:
+            self.seen[self.last.place][0] += gap // 2
+        self.seen.setdefault(sight.place, [0, sight])[0] += gap // 2
+        self.last, self.looked = sight, now
+
+    def close(self, now):
+        if self.last is not None:
+            self.seen[self.last.place][0] += now - self.looked
+        return max(self.seen.values(), key=lambda entry: entry[0])[1] if self.seen else None
+
+
+class Sight:
+    """What one look at the loop's thread has seen."""
+
+    def __init__(self, where, stack, task, callback):
+        self.where = where
+        self.stack = stack
+        self.task = task
+        self.callback = callback
+        self.place = (where.file, where.line, where.function) if where is not None else (None, None, callback)
+
+
+def noticed(loop, number, facts, looks, waited, holder):
+    """A stretch lasts; return False when it is none of ours to speak of (a debugger's)."""
+    global _count
+    facts = Facts(facts)
+    frames = looking.frames_of(loop, code.end_of(loop))
+    if frames is None:
+        return True
+    if code.in_debugger(frames):
+        _cases.pop(number, None)
+        return False
+    hog = hog_of(loop, holder) if holder else None
+    sight = look(loop, frames)
+    case = _cases.get(number)
+    if case is None or looks == 1:
+        _count += 1
+        case = _cases[number] = Case(number, _count, facts)
+    if hog is not None:
+        case.holder = hog
+    case.add(sight, facts.now, facts.began)
+    if not case.told:
+        case.told = True
+        reporting().began(record(case, facts, sight, ongoing=True))
+    return True
+
+
+def ended(described):
+    """The engine has described stalls that are over."""
+    global _count
+    for number, kind, values, task, callback, count, victims in described:
+        facts = Facts(values, kind)
+        case = _cases.pop(number, None)
+        if case is not None and case.began != facts.began:
+            case = None  # of an earlier stretch, whose end nobody saw
+        if case is None:
+            _count += 1
+            case = Case(number, _count, facts)
+        sight = case.close(facts.now)
+        stall = record(case, facts, sight, ongoing=False)
+        if stall.task is None and sight is None:
+            stall.task, stall.callback = task, callback
+        stall.delayed_count = count
+        stall.delayed = [Delayed(who, what, delay / 1e9) for who, what, delay in victims]
+        reporting().ended(stall)
+
+
+def descheduled(number, nanoseconds):
+    """The machine did not run the loop's thread, or stopped the process."""
+    global _count
+    _count += 1
+    seconds = nanoseconds / 1e9
+    reporting().ended(
+        Stall(
+            number=_count,
+            loop=number,
+            began=clock_time(seconds),
+            seconds=seconds,
+            verdict="descheduled",
+            note="the machine did not run the thread",
+        )
+    )
+
+
+def look(loop, frames):
+    """The user's line, the call that stands there, and the stack."""
+    chosen = code.choose(frames)
+    task, callback = names.running(loop)
+    if chosen is None:
+        return Sight(None, [], task, callback)
+    source, lasti, namespace = frames[chosen]
+    where = code.Where(source, lasti)
+    where.call = code.called(loop, chosen, source, lasti, namespace, where)
+    stack = [code.frame_of(source, lasti) for source, lasti, _ in reversed(frames)]
+    if len(stack) > _STACK:
+        stack = stack[: _STACK // 2] + stack[-_STACK // 2 :]
+    return Sight(where, [Frame(*place) for place in stack], task, callback)
+
+
+def record(case, facts, sight, ongoing):
+    where = sight.where if sight is not None else None
+    stall = Stall(
+        number=case.number,
+        loop=case.loop,
+        began=case.time,
+        seconds=facts.seconds,
+        ongoing=ongoing,
+        cpu_seconds=facts.cpu / 1e9,
+        steps=facts.steps,
+    )
+    if sight is not None:
+        stall.task, stall.callback, stall.stack = sight.task, sight.callback, sight.stack
+    if where is not None:
+        stall.file, stall.line, stall.function = where.file, where.line, where.function
+        stall.code, stall.call = where.code, where.call
+    elif sight is not None:
+        stall.call = sight.callback
+    kind = verdict.judge(facts)
+    if not ongoing:
+        stall.verdict = kind
+    stall.note = note(kind, facts, case)
+    return stall
+
+
+def note(kind, facts, case):
+    if kind == "gil":
+        return f"the GIL was held by {case.holder}" if case.holder else "another thread held the GIL"
+    if kind == "blocking":
+        name = syscalls.name(facts.call)
+        return f"in the system call {name}" if name else None
+    if kind == "gc":
+        return "the garbage collector ran"
+    if kind == "descheduled":
+        return "the machine did not run the thread"
+    return None
+
+
+def hog_of(loop, holder):
+    """The thread that holds the GIL, and its line."""
+    found = looking.frames_of_other(loop, holder)
+    if found is None:
+        return None
+    ident, frames = found
+    name = names.thread_name(ident)
+    place = code.choose(frames)
+    if place is None:
+        return f"thread {name}"
+    where = code.Where(frames[place][0], frames[place][1])
+    text = f": {code.one_line(where.code)}" if where.code else ""
+    return f"thread {name} at {where.file}:{where.line} in {where.function}{text}"
+
+
+def clock_time(seconds):
+    began = datetime.datetime.fromtimestamp(time.time() - seconds).astimezone()
+    return began.isoformat(timespec="milliseconds")
+
+
+def reporting():
+    from clearloop.watch import reporting
+
+    return reporting
