@@ -61,8 +61,7 @@ def task_name(task):
 
 def task_behind(entry):
     """The task that goes on when `entry` runs, or None."""
-    depth: cython.int
-    for depth in range(8):
+    for _ in range(8):
         if isinstance(entry, Task):
             return entry
         if isinstance(entry, Future):

@@ -12,14 +12,12 @@ Entries that nobody saw in the ring were put there by the end of the block itsel
 """
 
 import cython
-from cython.cimports.clearloop.engine.ring import ring_size
-from cython.cimports.clearloop.engine.runnable import Runnable, Source
+from cython.cimports.clearloop.engine.runnable import Runnable
 from cython.cimports.clearloop.engine.scheduler import Scheduler
-from cython.cimports.clearloop.engine.timers import Timer, Timers
+from cython.cimports.clearloop.engine.timers import Timers
 from cython.cimports.clearloop.system.probe import SLOW_TURN
 from cython.cimports.clearloop.system.watchdog import events_since, facts_of, hand_over, ready_since, stretch_ends
-from cython.cimports.cpython.ref import PyObject
-from cython.cimports.libc.stdint import INT64_MAX, int64_t, uint64_t
+from cython.cimports.libc.stdint import int64_t, uint64_t
 
 from clearloop.engine.names import describe
 
@@ -60,7 +58,6 @@ def ready_ones(
     place: uint64_t = loop.ready.head
     end: uint64_t = loop.ready.tail
     since: int64_t
-    unseen: cython.size_t = 0
     while place < end:
         since = ready_since(loop.probe, place, began)
         if since < 0 and (after_poll or place - loop.ready.head < remaining):
@@ -122,8 +119,7 @@ def descriptors(loop: Scheduler, victims: list, now: int64_t, began: int64_t) ->
     since: int64_t = events_since(loop.probe, began)
     before: uint64_t
     place: uint64_t
-    number: cython.int
-    for number in range(POLLS):
+    for _ in range(POLLS):
         before = loop.ready.tail
         loop.poll(0)
         if loop.ready.tail == before:

@@ -48,7 +48,11 @@ cdef extern from *:
         if (*(volatile int *) &clearloop_gil(interpreter)->locked != 1) {
             return NULL;
         }
-        return *(PyThreadState *volatile *) &clearloop_gil(interpreter)->last_holder;
+        {
+            void *holder;
+            memcpy(&holder, (const void *) &clearloop_gil(interpreter)->last_holder, sizeof holder);
+            return holder;
+        }
     }
 
     static int clearloop_own_tid(void) {

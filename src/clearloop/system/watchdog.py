@@ -64,6 +64,7 @@ from cython.cimports.clearloop.system.probe import (
     Probe,
     fence,
 )
+from cython.cimports.cpython.exc import PyErr_WriteUnraisable
 from cython.cimports.cpython.ref import PyObject
 from cython.cimports.libc.stdint import int64_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free
@@ -660,11 +661,9 @@ def look_closer(probe: cython.pointer(Probe), loop: object, waited: int64_t) -> 
 def tell_failure(error: object) -> cython.int:
     """Once, and then there is no watchdog any more."""
     try:
-        import logging
-
-        logging.getLogger("clearloop").error("clearloop: the watchdog has failed and stops", exc_info=error)
+        _observer.failed(error)
     except BaseException:
-        pass
+        PyErr_WriteUnraisable(OBSERVER)
     return 0
 
 

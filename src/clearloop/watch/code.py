@@ -5,10 +5,9 @@ import linecache
 import os
 import sysconfig
 
-import clearloop
 from clearloop.engine import looking
 
-_OURS = os.path.dirname(clearloop.__file__) + os.sep
+_OURS = os.path.dirname(os.path.dirname(looking.__file__)) + os.sep
 _STANDARD = tuple(
     {
         path.rstrip(os.sep) + os.sep

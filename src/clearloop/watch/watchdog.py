@@ -7,6 +7,7 @@ watchdog for good, and is logged once.
 """
 
 import datetime
+import logging
 import time
 
 from clearloop.engine import looking, names
@@ -120,6 +121,11 @@ def descheduled(number, nanoseconds):
             note="the machine did not run the thread",
         )
     )
+
+
+def failed(error):
+    """The watchdog stops: say so, once."""
+    logging.getLogger("clearloop").error("clearloop: the watchdog has failed and stops", exc_info=error)
 
 
 def look(loop, frames):
