@@ -13,6 +13,8 @@ import clearloop
 from clearloop.watch import callbacks, once, outlets, report_file, reporting, settings
 from clearloop.watch.places import Places
 
+from .held import Seen
+
 
 @pytest.fixture
 def said(monkeypatch):
@@ -76,3 +78,9 @@ class Programs:
 @pytest.fixture
 def programs(tmp_path):
     return Programs(tmp_path)
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """What the watchdog hands over during the test."""
+    return Seen(monkeypatch)

@@ -30,10 +30,7 @@ from cython.cimports.cpython.ref import PyObject
 from clearloop.engine.names import plain, type_name
 
 MOST = cython.declare(cython.Py_ssize_t, 3000)  # frames; deeper ones are not looked at
-_FUNCTIONS = cython.declare(
-    tuple,
-    (types.FunctionType, types.BuiltinFunctionType, types.MethodDescriptorType, types.ClassMethodDescriptorType),
-)
+_type_short_name = cython.declare(object, type.__dict__["__name__"].__get__)
 _type_module = cython.declare(object, type.__dict__["__module__"].__get__)
 
 
@@ -165,7 +162,7 @@ def name_of(value, owner):
         return joined(of_type(type(owner) if not isinstance(owner, type) else owner), value.__name__)
     if kind is types.FunctionType:
         return joined(value.__module__, value.__qualname__)
-    if kind.__name__ == "cython_function_or_method":
+    if _type_short_name(kind) == "cython_function_or_method":
         return joined(value.__module__, value.__qualname__)
     if isinstance(value, type):
         return of_type(value)

@@ -21,9 +21,12 @@ from cython.cimports.clearloop.engine.timeout_core import Alarm, Timeout
 LONGEST = 200  # characters of a name
 
 _type_name = cython.declare(object, type.__dict__["__qualname__"].__get__)
-_type_module = cython.declare(object, type.__dict__["__module__"].__get__)
+_type_short_name = cython.declare(object, type.__dict__["__name__"].__get__)
+_type_bases = cython.declare(object, type.__dict__["__mro__"].__get__)
 _FOREIGN_TASK = cython.declare(object, asyncio.Task)
 _FUNCTIONS = cython.declare(tuple, (types.FunctionType, types.BuiltinFunctionType, types.MethodDescriptorType))
+_COMPILED = cython.declare(tuple, ("cython_function_or_method", "fused_cython_function"))
+_COROUTINES = cython.declare(tuple, (types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType))
 _SLEPT = cython.declare(object, asyncio.futures._set_result_unless_cancelled)
 _STEP = cython.declare(object, "TaskStepMethWrapper")
 
@@ -41,21 +44,16 @@ def type_name(kind):
     return plain(_type_name(kind)) or "?"
 
 
-def real_type(value):
-    """The class of an object, whatever its `__class__` says."""
-    return type(value)
-
-
 def task_name(task):
     """The name of a task of ours or of asyncio's own; None for anything else."""
     if isinstance(task, Task):
         return plain(Task.get_name(task))
-    kind = type(task)
-    if kind is _FOREIGN_TASK or _FOREIGN_TASK in type.__dict__["__mro__"].__get__(kind):
-        try:
-            return plain(_FOREIGN_TASK.get_name(task))
-        except Exception:
-            return None
+    for base in _type_bases(type(task)):
+        if base is _FOREIGN_TASK:
+            try:
+                return plain(_FOREIGN_TASK.get_name(task))
+            except Exception:
+                return None
     return None
 
 
@@ -77,17 +75,31 @@ def task_behind(entry):
                 entry = handle.args[0]  # asyncio.sleep(): the future that the callback resolves
         elif type(entry) is functools.partial:
             entry = entry.func
-        elif type(entry) in (types.MethodType, types.BuiltinMethodType):
+        elif type(entry) is types.MethodType or type(entry) is types.BuiltinMethodType:
             entry = entry.__self__
             if not isinstance(entry, (Task, Future)):
                 return entry if task_name(entry) is not None else None
-        elif type(entry).__name__ == _STEP:
+        elif _type_short_name(type(entry)) == _STEP:
             return getattr(entry, "__self__", None)
         elif isinstance(entry, Runnable):
             entry = getattr(entry, "_waited_for", None)
         else:
             return entry if task_name(entry) is not None else None
     return None
+
+
+@cython.cfunc
+def one_of(kind, kinds: tuple) -> cython.bint:
+    """Whether a class is one of several: by identity, since `in` asks the metaclass."""
+    for known in kinds:
+        if kind is known:
+            return True
+    return False
+
+
+@cython.cfunc
+def is_function(kind) -> cython.bint:
+    return one_of(kind, _FUNCTIONS) or _type_short_name(kind) in _COMPILED
 
 
 def callback_name(callback):
@@ -103,7 +115,7 @@ def callback_name(callback):
         else:
             break
     kind = type(callback)
-    if kind in _FUNCTIONS or kind.__name__ in ("cython_function_or_method", "fused_cython_function"):
+    if is_function(kind):
         name = plain(callback.__qualname__) or "?"
         if kind is types.BuiltinFunctionType:
             owner = callback.__self__
@@ -121,7 +133,7 @@ def callback_name(callback):
 
 def coroutine_name(coro):
     """The qualified name of a coroutine or generator."""
-    if type(coro) in (types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType):
+    if one_of(type(coro), _COROUTINES):
         return plain(coro.__qualname__)
     return f"{type_name(type(coro))} object" if coro is not None else None
 

@@ -209,6 +209,8 @@ class Scheduler:
         """Turn until stopped: this is the event loop."""
         self.thread_id = PyThread_get_thread_ident()
         self.since_poll = POLL_AFTER  # the first turn of a run always asks the kernel
+        fileno = getattr(self.poller, "fileno", None)
+        self.probe.events_fd = -1 if fileno is None else fileno()
         run_begins(self.probe)
         try:
             while True:
@@ -406,7 +408,7 @@ class Scheduler:
             entry = cython.cast(object, self.entry) if self.entry != cython.NULL else None
             probe.slow = DESCRIBED
             victims.describe_stall(self, entry, kind, remaining, after_poll)
-        except Exception as error:
+        except BaseException as error:  # whatever it is, it is not of the step
             stretch_ends(probe)
             logger.error("clearloop: cannot say who waited", exc_info=error)
         return 0

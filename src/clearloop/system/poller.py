@@ -330,6 +330,8 @@ class EpollPoller(Poller):
             return 0  # no descriptor left: stale reports cost time until there is one again
         close_fd(self.epoll_fd)
         self.epoll_fd = fresh
+        if self.probe != cython.NULL:
+            self.probe.events_fd = fresh
         self.watch_wake_fd()
         for fd in range(self.table_size):
             if self.table[fd].owner == cython.NULL:
@@ -341,6 +343,8 @@ class EpollPoller(Poller):
 
     def close(self):
         if self.epoll_fd >= 0:
+            if self.probe != cython.NULL:
+                self.probe.events_fd = -1
             close_fd(self.epoll_fd)
             close_fd(self.wake_fd)
             self.epoll_fd = self.wake_fd = -1

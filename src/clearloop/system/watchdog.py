@@ -75,6 +75,7 @@ OBSERVER = "clearloop.watch.watchdog"
 SHORTEST_TICK = cython.declare(int64_t, 500_000)
 LONGEST_TICK = cython.declare(int64_t, 100_000_000)
 LATE_FROM = cython.declare(int64_t, 2_000_000)  # waking up that much too late is usual
+REFRESH = cython.declare(int64_t, 100_000_000)   # how often we ask how long we ourselves waited for a processor
 # A last stall may still have to be told when the interpreter ends: that long, and no longer
 FAREWELL = cython.declare(int64_t, 2_000_000_000)
 
@@ -290,11 +291,23 @@ def body(argument: cython.p_void) -> cython.p_void:
     due: int64_t = 0
     now: int64_t
     late: int64_t
+    own_delay: int64_t
+    known_delay: int64_t = 0
+    asked: int64_t = 0
+    tid: cython.int = own_tid()
     wanted: cython.pointer(Probe)
     lock()
     while True:
         now = monotonic_ns()
         late = now - due if due != 0 and now - due > LATE_FROM else 0
+        if late > 0 or now - asked > REFRESH:
+            # Too late since the machine was busy with others says nothing about the loops; too late without having
+            # waited for a processor: nobody ran
+            own_delay = run_delay(tid)
+            late -= own_delay - known_delay
+            late = late if late > LATE_FROM else 0
+            known_delay = own_delay
+            asked = now
         tick = look_at_all(now, late)
         wanted = first_that_needs_the_gil()
         if wanted != cython.NULL or _waiting:
@@ -317,6 +330,7 @@ def body(argument: cython.p_void) -> cython.p_void:
                     wait_for_bell(-1)
                 _where = AWAKE
                 unpark()
+                asked = 0
             due = 0
             continue
         due = now + tick

@@ -12,6 +12,7 @@ _NAMES = {
     "Frame": "stall",
     "Stall": "stall",
     "advise": "advice",
+    "expect_block": "expecting",
     "on_stall": "callbacks",
     "stats": "statistics",
 }

@@ -6,3 +6,4 @@ from clearloop.watch.callbacks import on_stall as on_stall
 from clearloop.watch.stall import Delayed as Delayed
 from clearloop.watch.stall import Frame as Frame
 from clearloop.watch.stall import Stall as Stall
+from clearloop.watch.expecting import expect_block as expect_block

@@ -1,0 +1,1 @@
+from clearloop.engine.scheduler cimport Scheduler
