@@ -209,8 +209,10 @@ class Scheduler:
         """Turn until stopped: this is the event loop."""
         self.thread_id = PyThread_get_thread_ident()
         self.since_poll = POLL_AFTER  # the first turn of a run always asks the kernel
-        fileno = getattr(self.poller, "fileno", None)
-        self.probe.events_fd = -1 if fileno is None else fileno()
+        try:
+            self.probe.events_fd = self.poller.fileno()
+        except (AttributeError, OSError, ValueError):
+            self.probe.events_fd = -1  # of another kind: nobody can see from outside whether it has events
         run_begins(self.probe)
         try:
             while True:
@@ -426,7 +428,7 @@ class Scheduler:
                 self.current_set = False
                 clear_current(self)
             cython.cast(Runnable, entry).run()
-            if self.dirty_size and (self.dirty_size >= SEND_TOGETHER or coarse_ns() != self.probe.polled):
+            if self.dirty_size and (self.dirty_size >= SEND_TOGETHER or coarse_ns() != probe.polled):
                 self.flush_dirty()
             if probe.slow:
                 self.was_slow(count, False)
@@ -453,7 +455,7 @@ class Scheduler:
                 clear_current(self)
             began = monotonic_ns()
             cython.cast(Runnable, entry).run()
-            if self.dirty_size and (self.dirty_size >= SEND_TOGETHER or coarse_ns() != self.probe.polled):
+            if self.dirty_size and (self.dirty_size >= SEND_TOGETHER or coarse_ns() != probe.polled):
                 self.flush_dirty()
             took = monotonic_ns() - began
             if took >= self.slow_ns:
