@@ -74,6 +74,11 @@ cdef extern from *:
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);
         failed = pthread_create(&thread, &attributes, body, NULL);
+    #if defined(__linux__)
+        if (!failed) {
+            pthread_setname_np(thread, "clearloop-watch");  /* it cannot have ended yet: it wants the lock first */
+        }
+    #endif
         pthread_sigmask(SIG_SETMASK, &before, NULL);
         pthread_attr_destroy(&attributes);
         return failed;
