@@ -68,6 +68,10 @@ cdef extern from *:
         void (*BIO_set_init)(void *, int);
         void (*BIO_set_flags)(void *, int);
         void (*BIO_clear_flags)(void *, int);
+        /* not needed */
+        int (*SSL_version)(const void *);
+        int (*EVP_PKEY_set_type)(void *, int);
+        void (*EVP_PKEY_free)(void *);
     } openssl;
     static void *clearloop_wire_method = NULL;
 
@@ -86,6 +90,9 @@ cdef extern from *:
         CLEARLOOP_NAME(BIO_new), CLEARLOOP_NAME(BIO_up_ref), CLEARLOOP_NAME(BIO_free), CLEARLOOP_NAME(BIO_set_data),
         CLEARLOOP_NAME(BIO_get_data), CLEARLOOP_NAME(BIO_set_init), CLEARLOOP_NAME(BIO_set_flags),
         CLEARLOOP_NAME(BIO_clear_flags),
+    };
+    static const struct { const char *name; void *place; } clearloop_openssl_extras[] = {
+        CLEARLOOP_NAME(SSL_version), CLEARLOOP_NAME(EVP_PKEY_set_type), CLEARLOOP_NAME(EVP_PKEY_free),
     };
     #define CLEARLOOP_NAMES ((int) (sizeof clearloop_openssl_names / sizeof clearloop_openssl_names[0]))
 
@@ -113,6 +120,9 @@ cdef extern from *:
             if (*library == NULL) *library = where.dli_fbase;
             if (*library != where.dli_fbase) return "OpenSSL's functions lie in several libraries";
             *(void **) clearloop_openssl_names[i].place = found;
+        }
+        for (int i = 0; i < 3; i++) {
+            *(void **) clearloop_openssl_extras[i].place = dlsym(handle, clearloop_openssl_extras[i].name);
         }
         /* the handle is kept: it holds the libraries */
         if (strncmp(version, "OpenSSL ", 8) != 0) return "not OpenSSL, but a relative";
@@ -312,6 +322,21 @@ cdef extern from *:
         if (openssl.ERR_peek_error() != 0) openssl.ERR_clear_error();
     }
 
+    /* TLS 1.3, the handshake is complete: empties the peer's half of the key exchange, which nothing but
+       SSL_get_peer_tmp_key would look at again.  With ML-KEM it is a fifth of what OpenSSL keeps for a connection. */
+    static void clearloop_forget_key_share(void *ssl) {
+        void *key = NULL;
+        if (openssl.SSL_version == NULL || openssl.EVP_PKEY_set_type == NULL || openssl.EVP_PKEY_free == NULL ||
+            openssl.SSL_version(ssl) != 0x0304 ||
+            openssl.SSL_ctrl(ssl, 109 /* SSL_CTRL_GET_PEER_TMP_KEY */, 0, &key) != 1 || key == NULL) {
+            clearloop_forget_errors();
+            return;
+        }
+        openssl.EVP_PKEY_set_type(key, 1034 /* X25519: an empty key */);
+        openssl.EVP_PKEY_free(key);
+        clearloop_forget_errors();
+    }
+
     static int clearloop_logs_keys(void *ssl) {
         return openssl.SSL_CTX_get_keylog_callback(openssl.SSL_get_SSL_CTX(ssl)) != NULL;
     }
@@ -341,6 +366,7 @@ cdef extern from *:
     void cut_wire "clearloop_cut_wire"(void* bio)
 
     void forget_errors "clearloop_forget_errors"()
+    void forget_key_share "clearloop_forget_key_share"(void* ssl)
     int SSL_read "clearloop_ssl_read"(void* ssl, void* buffer, size_t size, size_t* count)
     int SSL_write "clearloop_ssl_write"(void* ssl, const void* data, size_t size, size_t* count)
     int SSL_shutdown "clearloop_ssl_shutdown"(void* ssl)

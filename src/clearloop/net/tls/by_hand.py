@@ -24,8 +24,8 @@ class HandDriven:
 
     @property
     def kind(self):
-        """The name of the session's class."""
-        return type(self.session).__name__
+        """What get_extra_info("clearloop.tls") says of such a connection."""
+        return self.session.kind
 
     def feed(self, data: bytes):
         """Ciphertext that came; a copy of it is kept."""

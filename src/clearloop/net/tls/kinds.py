@@ -2,6 +2,7 @@
 
 CLEARLOOP_TLS in the environment: `object` asks for the ssl module's own objects; `native`, or nothing, for OpenSSL
 called directly where that is possible.  It is read when the first TLS connection of the process is made.
+A transport's get_extra_info("clearloop.tls") says what a connection has got: "native", or "object: " and why.
 """
 
 import os
@@ -14,13 +15,14 @@ def new_session(context, server_side, server_hostname):
     """A session of the ssl.SSLContext `context` that has done nothing yet."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     ssl_object = context.wrap_bio(incoming, outgoing, server_side=server_side, server_hostname=server_hostname)
-    if why_not_native(incoming, outgoing, ssl_object) is None:
+    why = why_not_native(incoming, outgoing, ssl_object)
+    if why is None:
         from clearloop.net.tls.native_session import make_native_session
 
         return make_native_session(incoming, outgoing, ssl_object)
     from clearloop.net.tls.object_session import make_object_session
 
-    return make_object_session(incoming, outgoing, ssl_object)
+    return make_object_session(incoming, outgoing, ssl_object, why)
 
 
 def why_not_native(incoming, outgoing, ssl_object):

@@ -42,6 +42,7 @@ from cython.cimports.clearloop.system.openssl import (
     find_layout,
     find_openssl,
     forget_errors,
+    forget_key_share,
     logs_keys,
     ssl_of,
 )
@@ -133,6 +134,7 @@ class NativeSession(Session):
             return WANT_READ
         except _WantWrite:
             return WANT_WRITE
+        forget_key_share(self.ssl)
         return DONE
 
     def read(self, buffer, size):
@@ -314,6 +316,7 @@ def make_native_session(incoming, outgoing, ssl_object):
     if place == cython.NULL:
         raise SystemError("a TLS session that was not asked about")
     session.ssl_object = ssl_object
+    session.kind = "native"
     session.socket = socket
     session.ssl = place
     session.bio = connect_wire(place, cython.address(session.wire))

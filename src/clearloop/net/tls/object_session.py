@@ -148,10 +148,11 @@ class ObjectSession(Session):
         return 0
 
 
-def make_object_session(incoming, outgoing, ssl_object):
-    """A session of `ssl_object`, which wrap_bio(incoming, outgoing) has made."""
+def make_object_session(incoming, outgoing, ssl_object, why="asked for"):
+    """A session of `ssl_object`, which wrap_bio(incoming, outgoing) has made; `why` there is no faster one."""
     session: ObjectSession = ObjectSession.__new__(ObjectSession)
     session.incoming = incoming
     session.outgoing_ = outgoing
     session.ssl_object = ssl_object
+    session.kind = f"object: {why}"
     return session

@@ -12,6 +12,7 @@ cdef enum:
 
 cdef class Session:
     cdef object ssl_object                                                  # the ssl.SSLObject, for get_extra_info
+    cdef object kind                                                        # "native", or "object" and why
     cdef int feed(self, const char* data, Py_ssize_t size) except -1        # lend ciphertext that came, until keep()
     cdef int keep(self) except -1                                           # copy what of it is left
     cdef Py_ssize_t unread(self) except -1                                  # ciphertext that was fed and not consumed

@@ -39,6 +39,7 @@ cdef class TLSTransport(Layer):
 
     # what is seldom asked for
     cdef object ssl_object
+    cdef object kind               # of the session
     cdef object sslcontext
     cdef dict known                # what get_extra_info has answered
     cdef object waiter             # of create_connection or start_tls

@@ -223,9 +223,9 @@ class TLSTransport(Layer):
             self.deliver_all(scratch)
         if self.phase == CLOSING:
             self.discard(scratch)
-        if self.phase < LOST and not self.working:
+        if self.phase < LOST and not self.working and not self.dirty:
             self.transmit_outgoing()  # what TLS itself has to say: new keys, tickets
-            if self.size and self.phase == OPEN and not self.dirty and not self.congested():
+            if self.size and self.phase == OPEN and not self.congested():
                 self.encrypt()  # it may have waited for the peer
         return 0
 
@@ -252,9 +252,10 @@ class TLSTransport(Layer):
             return 0  # a callback has given it up
         if failure is not None:
             return self.session_failed(failure)
-        self.transmit_outgoing()
-        if outcome == DONE and self.phase == STARTING:
-            self.established()
+        if outcome == DONE:
+            self.established()  # its last words leave together with the first that are written: see advance()
+        else:
+            self.transmit_outgoing()
         return 0
 
     def established(self):
@@ -756,6 +757,8 @@ class TLSTransport(Layer):
         if self.size and self.phase == OPEN:
             self.encrypt()
             self.water_rises()
+        if self.phase < LOST and not self.working:
+            self.transmit_outgoing()
         return 0
 
     def push(self):
@@ -967,13 +970,17 @@ class TLSTransport(Layer):
     # ---- what is asked for -----------------------------------------------------------------------------------------
 
     def get_extra_info(self, name, default=None):
-        """Return what TLS knows ('ssl_object', 'sslcontext', 'peercert', 'cipher', 'compression'), or what the
-        transport below does ('socket', 'peername', 'sockname'); else `default`.
+        """Return what TLS knows ('ssl_object', 'sslcontext', 'peercert', 'cipher', 'compression', 'clearloop.tls'), or
+        what the transport below does ('socket', 'peername', 'sockname'); else `default`.
+
+        'clearloop.tls' is "native" where OpenSSL is called directly, else "object: " and the reason.
 
         https://docs.python.org/3/library/asyncio-protocol.html#asyncio.BaseTransport.get_extra_info
         """
         if name == "sslcontext":
             return self.sslcontext
+        if name == "clearloop.tls":
+            return self.kind
         if self.ssl_object is not None:
             if name == "ssl_object":
                 return self.ssl_object
@@ -1048,6 +1055,7 @@ def make_tls(
     transport.handshake_timeout = options[1]
     transport.shutdown_timeout = options[2]
     transport.session = new_session(options[0], server_side, None if server_side else server_hostname or None)
+    transport.kind = transport.session.kind
     transport.scratch = scratch_of(loop)
     transport.waiter = waiter
     transport.made = made
