@@ -46,6 +46,7 @@ cdef extern from *:
         int (*SSL_read_ex)(void *, void *, size_t, size_t *);
         int (*SSL_write_ex)(void *, const void *, size_t, size_t *);
         int (*SSL_shutdown)(void *);
+        void (*SSL_set_shutdown)(void *, int);
         int (*SSL_get_shutdown)(const void *);
         int (*SSL_get_error)(const void *, int);
         long (*SSL_ctrl)(void *, int, long, void *);
@@ -77,12 +78,12 @@ cdef extern from *:
 
     /* ---- finding the functions ------------------------------------------------------------------------------- */
 
-    #define CLEARLOOP_LIBSSL 11  /* so many of the names below are libssl's */
+    #define CLEARLOOP_LIBSSL 12  /* so many of the names below are libssl's */
     static const struct { const char *name; void *place; } clearloop_openssl_names[] = {
     #define CLEARLOOP_NAME(name) {#name, (void *) &openssl.name}
         CLEARLOOP_NAME(SSL_get_SSL_CTX), CLEARLOOP_NAME(SSL_get_rbio), CLEARLOOP_NAME(SSL_get_wbio),
         CLEARLOOP_NAME(SSL_set_bio), CLEARLOOP_NAME(SSL_read_ex), CLEARLOOP_NAME(SSL_write_ex),
-        CLEARLOOP_NAME(SSL_shutdown), CLEARLOOP_NAME(SSL_get_shutdown), CLEARLOOP_NAME(SSL_get_error),
+        CLEARLOOP_NAME(SSL_set_shutdown), CLEARLOOP_NAME(SSL_shutdown), CLEARLOOP_NAME(SSL_get_shutdown), CLEARLOOP_NAME(SSL_get_error),
         CLEARLOOP_NAME(SSL_ctrl), CLEARLOOP_NAME(SSL_CTX_get_keylog_callback),
         CLEARLOOP_NAME(ERR_peek_error), CLEARLOOP_NAME(ERR_clear_error), CLEARLOOP_NAME(OpenSSL_version),
         CLEARLOOP_NAME(BIO_get_new_index), CLEARLOOP_NAME(BIO_meth_new), CLEARLOOP_NAME(BIO_meth_set_write_ex),
@@ -315,6 +316,7 @@ cdef extern from *:
     #define clearloop_ssl_write openssl.SSL_write_ex
     #define clearloop_ssl_shutdown openssl.SSL_shutdown
     #define clearloop_ssl_get_shutdown openssl.SSL_get_shutdown
+    #define clearloop_ssl_set_shutdown openssl.SSL_set_shutdown
     #define clearloop_ssl_get_error openssl.SSL_get_error
     #define clearloop_ssl_set_mode(ssl, mode) openssl.SSL_ctrl(ssl, CLEARLOOP_SSL_CTRL_MODE, mode, NULL)
 
@@ -371,6 +373,7 @@ cdef extern from *:
     int SSL_write "clearloop_ssl_write"(void* ssl, const void* data, size_t size, size_t* count)
     int SSL_shutdown "clearloop_ssl_shutdown"(void* ssl)
     int SSL_get_shutdown "clearloop_ssl_get_shutdown"(void* ssl)
+    void SSL_set_shutdown "clearloop_ssl_set_shutdown"(void* ssl, int what)
     int SSL_get_error "clearloop_ssl_get_error"(void* ssl, int result)
     long SSL_set_mode "clearloop_ssl_set_mode"(void* ssl, long mode)
 

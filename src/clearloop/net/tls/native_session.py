@@ -3,14 +3,15 @@
 The object is made by `SSLContext.wrap_bio`, so all of the context is honoured; the SSL inside it then gets a BIO of our
 own (system/openssl.pxd), which reads from the memory that the transport lends and writes to a buffer that it sends
 from.  A record so costs one call and no Python object.  Handshakes go through the object's own `do_handshake`: the
-callbacks of the context (SNI and its kin) expect _ssl around them, and a handshake is worth giving up the
-GIL for.  Records are not: 16 KiB take 5 µs.
+callbacks of the context (SNI and its kin) run as they always do, and a handshake is worth giving up the GIL for.
+Records are not: 16 KiB take 5 µs.
 
 Errors are left where OpenSSL puts them, in its queue, and the object's own method, called next, finds a connection that
 has failed and raises what it would have raised in the first place: the same class, reason and text.
 
-Not for every connection.  A context that logs keys or has a message callback is debugged, not fast, and a subclass of
-SSLObject has a mind of its own: `refusal` says so, and kinds.py takes the other session.
+Not for every connection.  Callbacks that may come at any time, to log keys and messages, expect _ssl around them; a
+context that has them is debugged, not fast.  A subclass of SSLObject has a mind of its own.  `refusal` says so, and
+kinds.py takes the other session.
 
 The SSL belongs to `socket`.  This class has no tp_clear, so a garbage collection in progress never takes it away.
 """
@@ -35,6 +36,7 @@ from cython.cimports.clearloop.system.openssl import (
     SSL_get_shutdown,
     SSL_read,
     SSL_set_mode,
+    SSL_set_shutdown,
     SSL_shutdown,
     SSL_write,
     connect_wire,
@@ -162,6 +164,8 @@ class NativeSession(Session):
             return WANT_WRITE
         if self.wire.out_of_memory:
             raise MemoryError("no memory for what goes out over TLS")
+        # A few errors of the record layer would not come again; from a connection that was shut down nothing is read
+        SSL_set_shutdown(self.ssl, SSL_get_shutdown(self.ssl) | SSL_RECEIVED_SHUTDOWN)
         try:
             data = self.ssl_object.read(size)
         except _WantRead:

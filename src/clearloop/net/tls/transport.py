@@ -540,6 +540,10 @@ class TLSTransport(Layer):
         """The connection is over; the transport below will tell the protocol, in the next turn."""
         if self.phase >= LOST:
             return 0
+        if not self.working:
+            self.transmit_outgoing()  # of the handshake: the peer's is not complete without it
+        if self.phase >= LOST:
+            return 0
         self.phase = LOST
         self.no_write = True
         self.error = error
