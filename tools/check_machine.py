@@ -19,8 +19,8 @@ def missing():
         needed = "%d.%d" % OLDEST
         return ["Python " + needed + " or newer is needed, and this is " + found + ": try make PYTHON=python3.13"]
     wrong = []
-    if not sys.platform.startswith("linux"):
-        wrong.append("clearloop runs on Linux (x86-64, aarch64); this is " + platform.system())
+    if not sys.platform.startswith(("linux", "darwin", "freebsd", "openbsd", "netbsd", "dragonfly")):
+        wrong.append("clearloop runs on Linux, macOS and the BSDs; this is " + platform.system())
     try:
         import ensurepip  # noqa: F401
         import venv  # noqa: F401

@@ -1,5 +1,5 @@
 """Builds what users install, and looks at it: the source distribution, the wheel that is built from it alone, and what
-an installation says when there is no compiler.
+an installation says when there is no compiler, or no loop for the system.
 """
 
 import os
@@ -76,6 +76,20 @@ def check_missing_compiler(archive, python):
     assert "Traceback" not in said, said
 
 
+FOREIGN = """
+import platform, runpy, setuptools, sys
+sys.platform, platform.system, sys.argv = "win32", lambda: "Windows", ["setup.py", "bdist_wheel"]
+runpy.run_path("setup.py")
+"""
+
+
+def check_foreign_system(python):
+    subprocess.run([python, "-m", "pip", "install", "-q", "setuptools"], check=True)
+    ran = subprocess.run([python, "-c", FOREIGN], cwd=HOME, capture_output=True, text=True)
+    assert ran.returncode != 0, "a build on another system has begun"
+    assert ran.stderr.startswith("clearloop: there is no loop for Windows"), ran.stderr
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         archive, wheel = build(folder)
@@ -83,6 +97,7 @@ def main():
         check_wheel(wheel)
         python = check_installation(wheel, os.path.join(folder, "empty"))
         check_missing_compiler(archive, python)
+        check_foreign_system(python)
         size = wheel.stat().st_size / 1e6
         print(f"{archive.name} and {wheel.name} ({size:.1f} MB, {len(compiled())} compiled modules)")
     return 0

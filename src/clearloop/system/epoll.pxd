@@ -15,6 +15,9 @@ cdef extern from *:
     #include <sys/syscall.h>
     /* By number: the wrapper is younger (glibc 2.35) than the systems that wheels are built on. */
     static int clearloop_epoll_pwait2(int fd, struct epoll_event *events, int size, const struct timespec *timeout) {
+    #if !defined(SYS_epoll_pwait2) && (defined(__x86_64__) || defined(__aarch64__))
+    #define SYS_epoll_pwait2 441 /* of kernel 5.11; the headers may be older than the kernel that it runs on */
+    #endif
     #ifdef SYS_epoll_pwait2
         return (int) syscall(SYS_epoll_pwait2, fd, events, size, timeout, (void *) 0, (size_t) 0);
     #else

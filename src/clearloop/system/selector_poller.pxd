@@ -1,4 +1,4 @@
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint32_t
 
 from clearloop.system.poller cimport Poller
 
@@ -12,6 +12,7 @@ cdef class SelectorPoller(Poller):
     cdef int idle           # waits in a row that came back empty before their time
     cdef int take(self, object selector) except -1
     cdef int knock(self, int64_t timeout) except -1
+    cdef uint32_t look_closer(self, int fd) except? 0xFFFFFFFF
     cdef int register(self, int fd) except -1
     cdef int forget(self, int fd) except -1
     cdef int drain(self) except -1

@@ -1,7 +1,8 @@
 """The poller over the standard library's `selectors`: for systems without epoll (kqueue, poll, select).
 
 A selector knows two events and reports them as long as they last; a hang-up or an error comes as the event that was
-asked for, which is all that level-triggered owners need.  What it lacks, its owners do without: `edges` is false.
+asked for, which is all that level-triggered owners need.  What it lacks, its owners do without: `edges` is false, and
+PEER_CLOSED is found out by a second look at what can be read.
 
 Each registration carries its generation, as with epoll, so that an event which another thread's or a signal handler's
 Python code has overtaken reaches nobody.  A selector drops a closed descriptor by itself or reports it as ready, except
@@ -29,11 +30,11 @@ from cython.cimports.clearloop.system.capi import (
 )
 from cython.cimports.clearloop.system.clock import monotonic_ns
 from cython.cimports.clearloop.system.epoll import close_fd, is_descriptor, open_pipe, read_fd, write_fd
-from cython.cimports.clearloop.system.poller import READABLE, WRITABLE, Event, Poller, Registration
-from cython.cimports.clearloop.system.sockets import POLLIN, poll, pollfd
+from cython.cimports.clearloop.system.poller import PEER_CLOSED, READABLE, WRITABLE, Event, Poller, Registration
+from cython.cimports.clearloop.system.sockets import MSG_DONTWAIT, MSG_PEEK, POLLERR, POLLHUP, POLLIN, poll, pollfd, recv
 from cython.cimports.cpython.exc import PyErr_SetFromErrno
 from cython.cimports.cpython.ref import PyObject
-from cython.cimports.libc.errno import EINTR, errno
+from cython.cimports.libc.errno import EINTR, ENOTSOCK, errno
 from cython.cimports.libc.stdint import int64_t, uint32_t
 from cython.cimports.libc.stdlib import realloc
 
@@ -114,6 +115,7 @@ class SelectorPoller(Poller):
         registration: cython.pointer(Registration)
         selector = self.selector
         woken: cython.bint = False
+        events: uint32_t
         if selector is None:
             raise RuntimeError("the poller is closed")
         if timeout > _LONGEST:
@@ -145,8 +147,13 @@ class SelectorPoller(Poller):
             registration = self.table + fd
             if fd >= self.table_size or registration.owner == cython.NULL or registration.generation != key.data:
                 continue
+            events = (READABLE if mask & _READ else 0) | (WRITABLE if mask & _WRITE else 0)
+            if events & READABLE and not registration.events & READABLE:
+                events = (events & ~READABLE) | self.look_closer(fd)
+                if events == 0:
+                    continue
             self.events[found].owner = registration.owner
-            self.events[found].events = (READABLE if mask & _READ else 0) | (WRITABLE if mask & _WRITE else 0)
+            self.events[found].events = events
             found += 1
         if found or woken or timeout == 0 or (timeout > 0 and monotonic_ns() - began >= timeout):
             self.idle = 0
@@ -156,6 +163,26 @@ class SelectorPoller(Poller):
                 self.idle = 0
                 self.rebuild()
         return found
+
+    def look_closer(self, fd):
+        """Something can be read where only the other side's end is waited for: is that it?  PEER_CLOSED, or 0."""
+        state: pollfd
+        byte: cython.char
+        got: cython.Py_ssize_t
+        state.fd = fd
+        state.events = POLLIN
+        state.revents = 0
+        poll(cython.address(state), 1, 0)
+        if state.revents & (POLLERR | POLLHUP):
+            return PEER_CLOSED
+        got = recv(fd, cython.address(byte), 1, MSG_PEEK | MSG_DONTWAIT)
+        if got == 0 or (got < 0 and errno == ENOTSOCK and not state.revents & POLLIN):
+            return PEER_CLOSED
+        # data that nobody reads hides the end, and would be reported for ever: the next write will tell
+        self.forget(fd)
+        self.table[fd].events &= ~cython.cast(uint32_t, PEER_CLOSED)
+        self.register(fd)
+        return 0
 
     def make_room(self, count: cython.int):
         """Room for as many reports as there are at once."""
@@ -234,7 +261,7 @@ class SelectorPoller(Poller):
     def register(self, fd):
         """Tell the selector what the table says."""
         events: uint32_t = self.table[fd].events
-        wanted: cython.int = (_READ if events & READABLE else 0) | (_WRITE if events & WRITABLE else 0)
+        wanted: cython.int = (_READ if events & (READABLE | PEER_CLOSED) else 0) | (_WRITE if events & WRITABLE else 0)
         if wanted == 0:
             return 0  # a selector has no word for it
         generation = self.table[fd].generation

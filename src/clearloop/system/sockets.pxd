@@ -32,7 +32,7 @@ cdef extern from "<sys/socket.h>" nogil:
     int getpeername(int fd, sockaddr* address, socklen_t* address_size)
     int getsockopt(int fd, int level, int name, void* value, socklen_t* size)
     int setsockopt(int fd, int level, int name, const void* value, socklen_t size)
-    int AF_INET, AF_INET6, AF_UNIX, MSG_DONTWAIT, SHUT_WR, SOL_SOCKET, SO_ERROR
+    int AF_INET, AF_INET6, AF_UNIX, MSG_DONTWAIT, MSG_PEEK, SHUT_WR, SOL_SOCKET, SO_ERROR
 
 cdef extern from "<netinet/in.h>" nogil:
     struct in_addr:
@@ -160,7 +160,7 @@ cdef extern from "<poll.h>" nogil:
         short events
         short revents
     int poll(pollfd* fds, unsigned long count, int timeout)
-    int POLLIN, POLLOUT
+    int POLLERR, POLLHUP, POLLIN, POLLOUT
 
 cdef extern from "<arpa/inet.h>" nogil:
     uint16_t htons(uint16_t number)
