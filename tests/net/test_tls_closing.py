@@ -261,18 +261,23 @@ def test_a_peer_that_never_says_goodbye_is_given_up(reads):
 
 def test_a_slow_reader_is_no_dead_one():
     async def main():
-        transport, protocol, peer = await raw_peer(ssl_shutdown_timeout=0.2)
+        """Its shutdown lasts five timeouts, but it takes what is sent."""
+        limit = 0.3
+        transport, protocol, peer = await raw_peer(ssl_shutdown_timeout=limit)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 20_000)
         peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 20_000)
-        payload = bytes(12_000_000)
+        payload = bytes(2_000_000)
         transport.write(payload)
         transport.close()
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        got = b""
-        while len(got) < len(payload):
-            got += await peer.read(min(1_000_000, len(payload) - len(got)))
-            await asyncio.sleep(0.05)
-        assert loop.time() - began > 0.4  # more than one timeout has passed
+        ends = loop.time() + 5 * limit
+        left = len(payload)
+        while left > 600_000:
+            left -= len(await peer.read(20_000))
+            # as slow as it takes to get to the last part when five limits are over
+            await asyncio.sleep(max(0, ends - loop.time()) / (left / 20_000))
+        await peer.read(left)
+        assert loop.time() > ends - 2 * limit
         await peer.send_raw(peer.goodbye())
         assert await protocol.lost is None
         peer.close()

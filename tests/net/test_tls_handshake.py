@@ -32,7 +32,7 @@ def test_a_peer_that_falls_silent(side, says):
         ours, theirs = tcp_pair()
         theirs.send(says)
         with reports() as found:
-            with pytest.raises(ConnectionAbortedError, match="SSL handshake is taking longer than 0.05 seconds"):
+            with pytest.raises(ConnectionAbortedError, match=r"taking longer than 0\.05 seconds"):
                 await making(loop, side, ours, ssl_handshake_timeout=0.05)
             await until(lambda: ours.fileno() == -1)
         assert found == []
@@ -172,7 +172,7 @@ def test_every_byte_of_the_handshake_broken_once(side):
         loop = asyncio.get_running_loop()
         outcomes = set()
         with reports() as found:
-            for place in (*range(0, 12), *range(40, 400, 40), *range(400, 1200, 200)):
+            for place in (*range(12), *range(40, 400, 40), *range(400, 1200, 200)):
                 ours, theirs = tcp_pair()
                 task = loop.create_task(making(loop, side, ours, ssl_handshake_timeout=0.05))
                 peer = Peer(theirs, side == "client")

@@ -1,7 +1,8 @@
-"""start_tls: a connection that begins in plain text goes on over TLS, on either side, with bytes already on their way."""
+"""start_tls: what begins in plain text goes on over TLS, on either side, with bytes already on their way."""
 
 import asyncio
 import os
+import socket
 import ssl
 
 import pytest
@@ -97,9 +98,6 @@ def test_a_client_that_does_not_wait_for_the_answer():
             writer.close()
 
         server = await clearloop.start_server(answer, "127.0.0.1", 0)
-        _, sock = None, None
-        import socket
-
         sock = socket.create_connection(server.sockets[0].getsockname())
         peer = Peer(sock, False)
         with pytest.raises(ssl.SSLWantReadError):
@@ -189,7 +187,7 @@ def test_what_cannot_be_upgraded():
     async def main():
         loop = asyncio.get_running_loop()
         transport, protocol, other = await stream()
-        with pytest.raises(TypeError, match="sslcontext is expected to be an instance of ssl.SSLContext, got None"):
+        with pytest.raises(TypeError, match="sslcontext is expected to be an instance of"):
             await loop.start_tls(transport, protocol, None)
         with pytest.raises(TypeError, match="is not supported by start_tls"):
             await loop.start_tls(object(), protocol, client_context())
@@ -256,8 +254,6 @@ def test_a_server_closes_clients_that_were_upgraded():
             await reader.read()
 
         server = await clearloop.start_server(answer, "127.0.0.1", 0)
-        import socket
-
         sock = socket.create_connection(server.sockets[0].getsockname())
         peer = Peer(sock, False)
         await peer.handshake()

@@ -8,7 +8,10 @@ cdef class ObjectSession(Session):
     cdef Py_ssize_t lent_size
     cdef object kept            # bytes: the copy that keep() made, or None
     cdef Py_ssize_t kept_from
+    cdef list pieces            # bytes to send behind `out`, a record each
+    cdef Py_ssize_t waiting     # how many bytes they are in all
     cdef object out             # bytes on their way out, or None
     cdef Py_ssize_t out_from
     cdef bint ended             # the peer's close_notify was read
     cdef bint refill(self) except -1
+    cdef int collect(self) except -1

@@ -2,7 +2,8 @@
 build of Python, whatever TLS library lies below.
 
 A MemoryBIO never gives memory back, so `incoming` is filled by small pieces, each only when OpenSSL has used up the one
-before: what it keeps for good is PIECE, not a whole burst of the network's.
+before, and the outgoing one is emptied after each record, which is smaller than TLS allows: what they keep for good is
+a PIECE each, not a whole burst of the network's.
 """
 
 import ssl
@@ -17,8 +18,10 @@ from cython.cimports.cpython.memoryview import PyMemoryView_FromMemory
 _WantRead = cython.declare(object, ssl.SSLWantReadError)
 _WantWrite = cython.declare(object, ssl.SSLWantWriteError)
 _ZeroReturn = cython.declare(object, ssl.SSLZeroReturnError)
+_SSLError = cython.declare(object, ssl.SSLError)
 
 PIECE = cython.declare(cython.Py_ssize_t, 8 * 1024)
+ENOUGH = cython.declare(cython.Py_ssize_t, 128 * 1024)  # with so much outgoing, write() takes no more
 
 
 @cython.final
@@ -102,10 +105,17 @@ class ObjectSession(Session):
                 return WANT_READ
 
     def write(self, data, size):
+        count: cython.Py_ssize_t
+        if self.waiting >= ENOUGH:
+            return WANT_WRITE
+        if size > PIECE:
+            size = PIECE
         view = PyMemoryView_FromMemory(cython.cast(cython.p_char, data), size, PyBUF_READ)
         while True:
             try:
-                return self.ssl_object.write(view)
+                count = self.ssl_object.write(view)
+                self.collect()
+                return count
             except _WantRead:
                 pass
             except _WantWrite:
@@ -120,15 +130,33 @@ class ObjectSession(Session):
             return DONE if self.ended else WANT_READ
         except _WantWrite:
             return WANT_WRITE
+        except _SSLError as error:
+            if error.reason != "APPLICATION_DATA_AFTER_CLOSE_NOTIFY":
+                raise
+            return WANT_READ  # ours is out; that the peer still sends is no error
         self.ended = True
         return DONE
 
+    def collect(self):
+        """Empty the outgoing BIO."""
+        piece = self.outgoing_.read()
+        if bytes_size(piece):
+            if self.pieces is None:
+                self.pieces = []
+            self.pieces.append(piece)
+            self.waiting += bytes_size(piece)
+        return 0
+
     def outgoing(self, data):
         if self.out is None:
-            if self.outgoing_.pending == 0:
+            if self.outgoing_.pending:
+                self.collect()
+            if self.pieces is None:
                 return 0
-            self.out = self.outgoing_.read()
+            self.out = self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
             self.out_from = 0
+            self.pieces = None
+            self.waiting = 0
         data[0] = bytes_at(self.out) + self.out_from
         return bytes_size(self.out) - self.out_from
 
@@ -143,6 +171,7 @@ class ObjectSession(Session):
         self.lent_size = 0
         self.kept = None
         self.out = None
+        self.pieces = None
         self.incoming = None
         self.outgoing_ = None
         return 0
