@@ -79,7 +79,7 @@ def test_fifty_megabytes_both_ways_at_once():
         far.start()
         await until(lambda: near.count == far.count == Pump.total)
         for one in (near, far):
-            assert one.calls.count("pause") == one.calls.count("resume") > 10
+            assert one.calls.count("pause") == one.calls.count("resume") >= 2
             assert one.highest < 2 * MB
         client.close()
         assert await near.lost is None

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 from stream_tools import Recorder, open_descriptors, read_all, reports, run, until
-from tls_tools import both_kinds, client_context, kind, raw_peer, server_context, tls_pair, versions
+from tls_tools import both_kinds, client_context, held_descriptors, kind, raw_peer, server_context, tls_pair, versions
 
 import clearloop
 
@@ -317,7 +317,7 @@ def test_a_server_closes_its_clients_with_all_that_belongs_to_it():
 def test_a_server_aborts_its_clients_in_the_handshake_as_well():
     async def main():
         loop = asyncio.get_running_loop()
-        before = open_descriptors()
+        before = held_descriptors()
         protocols = []
 
         def factory():
@@ -358,7 +358,7 @@ def test_what_a_callback_raises_is_reported_and_ends_its_connection(method):
     setattr(Raising, method, fail)
 
     async def main():
-        before = open_descriptors()
+        before = held_descriptors()
         with reports() as found:
             if method == "connection_made":
                 with pytest.raises(ZeroDivisionError):
@@ -444,7 +444,7 @@ def test_whatever_a_protocol_does_in_whichever_callback(method, action):
     setattr(Meddling, method, act)
 
     async def main():
-        before = open_descriptors()
+        before = held_descriptors()
         with reports() as found:
             transport, protocol, peer = await raw_peer(Meddling)
             reading = asyncio.create_task(drain(peer))

@@ -11,15 +11,7 @@ import sys
 
 import pytest
 from stream_tools import BufferedRecorder, Recorder, open_descriptors, reports, run, tcp_pair, until
-from tls_tools import (
-    both_kinds,
-    client_context,
-    kind,
-    raw_peer,
-    server_context,
-    tls_pair,
-    versions,
-)
+from tls_tools import both_kinds, client_context, held_descriptors, kind, raw_peer, server_context, tls_pair, versions
 
 import clearloop
 
@@ -122,7 +114,7 @@ def test_a_certificate_that_does_not_fit_is_refused_and_both_hear_of_it(wrong):
         pass
 
     async def main():
-        before = open_descriptors()
+        before = held_descriptors()
         loop = asyncio.get_running_loop()
         ours, theirs = tcp_pair()
         context = client_context()
@@ -402,7 +394,7 @@ def test_timeouts_are_positive(options):
 def test_what_ssl_refuses_closes_the_socket():
     async def main():
         loop = asyncio.get_running_loop()
-        before = open_descriptors()
+        before = held_descriptors()
         with socket.create_server(("127.0.0.1", 0)) as listener:
             with pytest.raises(ssl.SSLError, match="client socket with a PROTOCOL_TLS_SERVER context"):
                 await loop.create_connection(Recorder, *listener.getsockname(), ssl=server_context())

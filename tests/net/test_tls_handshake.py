@@ -7,7 +7,7 @@ import ssl
 
 import pytest
 from stream_tools import Recorder, open_descriptors, reports, run, tcp_pair, until
-from tls_tools import Peer, both_kinds, certificates, client_context, kind, server_context
+from tls_tools import Peer, both_kinds, certificates, client_context, held_descriptors, kind, server_context
 
 import clearloop
 
@@ -27,7 +27,7 @@ def making(loop, side, sock, factory=Recorder, **options):
 @pytest.mark.parametrize("says", [b"", b"\x16", b"\x16\x03\x01\x40\x00"], ids=["nothing", "a byte", "a header"])
 def test_a_peer_that_falls_silent(side, says):
     async def main():
-        before = open_descriptors()
+        before = held_descriptors()
         loop = asyncio.get_running_loop()
         ours, theirs = tcp_pair()
         theirs.send(says)
@@ -46,7 +46,7 @@ def test_a_peer_that_falls_silent(side, says):
 @pytest.mark.parametrize("how", ["end", "reset"])
 def test_a_peer_that_goes_away(side, how):
     async def main():
-        before = open_descriptors()
+        before = held_descriptors()
         loop = asyncio.get_running_loop()
         ours, theirs = tcp_pair()
         task = loop.create_task(making(loop, side, ours))
@@ -63,7 +63,7 @@ def test_a_peer_that_goes_away(side, how):
 
 def test_a_silent_client_is_no_report_of_the_server_and_its_descriptor_comes_back():
     async def main():
-        before = open_descriptors()
+        before = held_descriptors()
         with reports() as found:
             server = await clearloop.start_server(
                 lambda r, w: None, "127.0.0.1", 0, ssl=server_context(), ssl_handshake_timeout=0.05
@@ -103,7 +103,7 @@ class Scripted:
 @pytest.mark.parametrize("turns", [0, 1, 2, 3, 5])
 def test_cancelled_at_every_flight(side, flights, turns):
     async def main():
-        before = open_descriptors()
+        before = held_descriptors()
         loop = asyncio.get_running_loop()
         with reports() as found:
             ours, theirs = tcp_pair()
@@ -143,7 +143,7 @@ def test_open_connection_cancelled_at_every_turn(turns):
 
         server = await loop.create_server(factory, "127.0.0.1", 0, ssl=server_context())
         port = server.sockets[0].getsockname()[1]
-        before = open_descriptors()
+        before = held_descriptors()
         task = loop.create_task(
             clearloop.open_connection("127.0.0.1", port, ssl=client_context(), server_hostname="localhost")
         )
@@ -168,7 +168,7 @@ def test_every_byte_of_the_handshake_broken_once(side):
     """Whatever is broken, it ends in an error or in a connection that works, and nothing is left."""
 
     async def main():
-        before = open_descriptors()
+        before = held_descriptors()
         loop = asyncio.get_running_loop()
         outcomes = set()
         with reports() as found:
@@ -227,7 +227,7 @@ def test_a_loop_that_ends_in_the_middle_of_handshakes():
             await asyncio.sleep(0)
         return silent, theirs, task
 
-    before = open_descriptors()
+    before = held_descriptors()
     for one in run(main())[:2]:
         one.close()
     import gc
@@ -257,7 +257,7 @@ def test_a_context_that_fails_for_each_connection_reports_and_goes_on():
 
 def test_many_handshakes_at_once():
     async def main():
-        before = open_descriptors()
+        before = held_descriptors()
 
         async def answer(reader, writer):
             writer.write(await reader.readexactly(5))

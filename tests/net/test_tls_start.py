@@ -7,7 +7,7 @@ import ssl
 
 import pytest
 from stream_tools import Recorder, open_descriptors, reports, run, stream, tcp_pair, until
-from tls_tools import Peer, both_kinds, client_context, kind, server_context
+from tls_tools import Peer, both_kinds, client_context, held_descriptors, kind, server_context
 
 import clearloop
 
@@ -204,7 +204,7 @@ def test_what_cannot_be_upgraded():
 
 def test_a_handshake_that_fails_ends_the_connection():
     async def main():
-        before = open_descriptors()
+        before = held_descriptors()
         loop = asyncio.get_running_loop()
         with reports() as found:
             transport, protocol, sock = await plain()
@@ -223,7 +223,7 @@ def test_a_handshake_that_fails_ends_the_connection():
 @pytest.mark.parametrize("turns", range(6))
 def test_cancelled(turns):
     async def main():
-        before = open_descriptors()
+        before = held_descriptors()
         loop = asyncio.get_running_loop()
         transport, protocol, sock = await plain()
         task = loop.create_task(loop.start_tls(transport, protocol, client_context(), server_hostname="localhost"))

@@ -6,6 +6,7 @@ The certificates come from the openssl command, live in a temporary folder, and 
 import asyncio
 import atexit
 import functools
+import gc
 import shutil
 import socket
 import ssl
@@ -14,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from stream_tools import Recorder, tcp_pair
+from stream_tools import Recorder, open_descriptors, tcp_pair
 
 from clearloop.net.tls import kinds
 from clearloop.net.tls.native_session import NativeSession
@@ -131,6 +132,12 @@ async def tls_pair(client_factory=Recorder, server_factory=Recorder, version=Non
         for _, protocol in answers:
             protocol.carrying = carrying  # held as long as the connection
     return answers
+
+
+def held_descriptors():
+    """Those that are open when a test begins, without what earlier ones have left to the collector."""
+    gc.collect()
+    return open_descriptors()
 
 
 async def raw_peer(factory=Recorder, server_side=False, version=None, **options):
