@@ -9,7 +9,7 @@ log = []
 
 async def job(n):
     log.append(f"{n} starts")
-    time.sleep(0.01)  # not clearloop.sleep: nothing else can run meanwhile
+    time.sleep(0.001)  # not clearloop.sleep: nothing else can run meanwhile
     log.append(f"{n} ends")
 
 

@@ -1,50 +1,33 @@
-"""What `make demo` shows: ten jobs that block the loop, and the loop naming each of them.
+"""What `make demo` shows: ten jobs that block the loop, named while they block, and the same ten unblocked."""
 
-The program is examples/10_blocked.py, unchanged.  It runs in asyncio's debug mode, which reports every callback that
-held the loop for longer than `slow_callback_duration`: a report that comes when the callback has ended.
-"""
-
-import functools
-import logging
-import re
-import runpy
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import clearloop
 
-HOME = Path(__file__).parents[1]
-PROGRAM = HOME / "examples" / "10_blocked.py"
+TOOLS = Path(__file__).parent
 
 
-def impatient_loop():
-    """A loop in debug mode that finds five milliseconds slow; each of the jobs takes ten."""
-    loop = clearloop.new_event_loop()
-    loop.set_debug(True)
-    loop.slow_callback_duration = 0.005
-    return loop
-
-
-class Brief(logging.Formatter):
-    """The log line without the place of creation, which is the same for all ten, and with short paths."""
-
-    def format(self, record):
-        line = re.sub(r" created at [^ >]+", "", super().format(record))
-        return line.replace(f"{HOME}/", "")
+def show(name):
+    """Run a program of this folder by `clearloop run`, and print the lines that are not its frame."""
+    text = (TOOLS / name).read_text()
+    print(f"\n$ cat {name}\n" + "".join(f"  | {line}" for line in text[text.index("def fetch") :].splitlines(True)))
+    print(f"$ clearloop run {name}", flush=True)
+    environment = {**os.environ, "PYTHONPATH": str(Path(clearloop.__file__).parents[1])}
+    subprocess.run([sys.executable, "-m", "clearloop", "run", name], cwd=TOOLS, env=environment, check=True)
 
 
 def main():
     print(f"clearloop {clearloop.__version__} on Python {sys.version.split()[0]}")
-    print(f"{PROGRAM.relative_to(HOME)}: ten tasks that should run side by side, and each calls time.sleep(0.01)\n")
-    output = logging.StreamHandler(sys.stdout)
-    output.setFormatter(Brief("loop was held | %(message)s"))
-    logging.basicConfig(handlers=[output])
-    clearloop.run = functools.partial(clearloop.run, loop_factory=impatient_loop)
-    runpy.run_path(str(PROGRAM), run_name="__main__")
+    show("demo_blocked.py")
     print(
-        "\nEach line marked 'loop was held' names the task, its coroutine and the line where that is defined.\n"
-        "examples/11_unblocked.py is the same program with the blocking calls moved off the loop."
+        "\nThe first line came while the loop was held. The others say who held it, on which line, by what kind of\n"
+        "call, how many had to wait, and what to write instead. The same place is then counted, not repeated."
     )
+    show("demo_unblocked.py")
+    print("\nNothing held the loop, so nothing is said. docs/watch.md has the rest.")
 
 
 if __name__ == "__main__":

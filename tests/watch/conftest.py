@@ -19,6 +19,7 @@ from .held import Seen
 @pytest.fixture
 def said(monkeypatch):
     """The (text, data) pairs of a reporting module that has seen nothing yet."""
+    reporting.settle()  # of tests before
     heard = []
     monkeypatch.setattr(reporting, "_places", Places())
     monkeypatch.setattr(reporting, "counts", {})

@@ -58,13 +58,20 @@ def test_a_callback_written_in_c():
     assert lines.so_far(stall).startswith("clearloop: blocked 1.00 s so far: ")
 
 
+def test_a_turn_of_many_steps():
+    stall = make_stall(steps=250, task="the last", file=None, line=None, function=None, code=None, call=None)
+    expected = "clearloop: blocked 1.00 s by a turn of 250 steps: no line of it was seen [blocking call, CPU 0 %]\n"
+    assert lines.in_full(stall, None).startswith(expected)
+    assert " by a turn of 3 steps: /srv/app/db.py:42 in " in lines.in_full(make_stall(steps=3), None)
+
+
 @pytest.mark.parametrize(
     "verdict, text",
     [
         ("compute", "[compute, CPU 98 %]"),
         ("gil", "[waited for the GIL: thread worker at app.py:3]"),
         ("gc", "[garbage collection]"),
-        ("blocking", "[blocking call: in recvfrom, CPU 98 %]"),
+        ("blocking", "[blocking call, CPU 98 %]"),
     ],
 )
 def test_verdicts(verdict, text):

@@ -30,7 +30,7 @@ def arm():
     if _armed:
         return
     _armed = True
-    if os.environ.get("CLEARLOOP_WATCH") == "0":
+    if os.environ.get("CLEARLOOP_WATCH") in ("0", "no", "off", "false"):
         return
     # What the interpreter calls, by this name, when a coroutine dies without having started.
     tell = getattr(warnings, "_warn_unawaited_coroutine", None)

@@ -10,6 +10,8 @@ import signal
 import sys
 import threading
 
+from clearloop.system import watchdog
+
 POOL = "clearloop.offload.threads"  # by name: it lies above the engine
 
 
@@ -68,13 +70,4 @@ def _has_native_threads():
     except OSError:
         return False
     python = {thread.native_id for thread in threading.enumerate()} | {threading.get_native_id()}
-    return any(int(number) not in python and not _watches(number) for number in found)
-
-
-def _watches(number):
-    """Whether the thread is the watchdog's: it goes by its name."""
-    try:
-        with open(f"/proc/self/task/{number}/comm", "rb") as file:
-            return file.read().startswith(b"clearloop")
-    except OSError:
-        return True  # it has ended meanwhile
+    return sum(int(number) not in python for number in found) > watchdog.threads()

@@ -15,7 +15,7 @@ from clearloop.engine.task import native_tasks
 # From 3.14 create_task hands the name to the factory, as 3.13.3 alone did before; else it sets the name afterwards.
 FACTORIES_TAKE_NAME = sys.version_info >= (3, 14) or sys.version_info[:3] == (3, 13, 3)
 
-_loops = {}  # id -> weak reference; copied in one step, since another thread may make a loop meanwhile
+_loops = {}  # number -> weak reference; copied in one step, since another thread may make a loop meanwhile
 
 
 class _Probe:
@@ -57,16 +57,29 @@ class _TaskSet(weakref.WeakSet):
         return super().__contains__(task) or any(task is other for other in _native_tasks())
 
 
+def numbered():
+    """(number, loop) of the loops that are alive, in the order in which they were made; the first is 1."""
+    return [(number, loop) for number, loop in ((n, ref()) for n, ref in list(_loops.items())) if loop is not None]
+
+
+def loops():
+    """The loops that are alive, in the order in which they were made."""
+    return [loop for _, loop in numbered()]
+
+
 def _native_tasks():
-    for reference in list(_loops.values()):
-        loop = reference()
-        if loop is not None:
-            yield from native_tasks(loop)
+    for loop in loops():
+        yield from native_tasks(loop)
+
+
+made = 0  # loops of this process, ever
 
 
 def add(loop):
     """Let asyncio.all_tasks() see the tasks of `loop`."""
-    key = id(loop)
+    global made
+    made += 1
+    key = made
     _loops[key] = weakref.ref(loop, lambda reference: _loops.pop(key, None))
 
 

@@ -9,6 +9,10 @@ from clearloop.system.probe cimport Probe
 from clearloop.system.slots cimport visitproc
 
 
+cdef enum:
+    LAGS = 128
+
+
 cdef class Scheduler:
     cdef Ring ready
     cdef Timers timers
@@ -27,6 +31,13 @@ cdef class Scheduler:
     # how long the poll is put off while callbacks are ready
     cdef Py_ssize_t since_poll
     cdef int64_t fired           # when timers fired last
+    # numbers for those who ask: _measures()
+    cdef int64_t run_since       # when the run began, 0 while the loop does not run
+    cdef int64_t ran             # how long the runs before this one took
+    cdef int64_t waited          # how long the loop has waited in the kernel
+    cdef uint64_t lags[LAGS]     # how late timers fired: a histogram, see lag_bucket()
+    cdef object step_times       # watch/statistics.py times the steps of tasks: a callable, or None
+
     cdef int64_t idle_looked     # when somebody looked last whether the loop will ever be woken
 
     cdef readonly Py_ssize_t offloaded  # calls that are away in threads, processes or a cluster (offload/call.py)
@@ -67,6 +78,7 @@ cdef class Scheduler:
     cdef int64_t idle_time(self) except? -2
     cdef int64_t wait_by_own_clock(self, int64_t timeout) except? -2
     cdef int64_t before_an_endless_wait(self) except? -2
+    cdef int note_lag(self, int64_t late) except -1
     cdef int fire(self) except -1
 
 

@@ -214,6 +214,7 @@ class Scheduler:
         except (AttributeError, OSError, ValueError):
             self.probe.events_fd = -1  # of another kind: nobody can see from outside whether it has events
         run_begins(self.probe)
+        self.run_since = monotonic_ns()
         try:
             while True:
                 try:
@@ -231,6 +232,8 @@ class Scheduler:
                 self.finish_step()
             finally:
                 run_ends(self.probe)
+                self.ran += monotonic_ns() - self.run_since
+                self.run_since = 0
                 self.stopping = False
                 self.thread_id = 0
                 self.show_queues()
@@ -311,7 +314,7 @@ class Scheduler:
             self.fire()
         count = ring_size(cython.address(self.ready))
         self.since_poll += count
-        if self.debug:
+        if self.debug or self.step_times is not None:
             self.run_batch_timed(count)
         else:
             self.run_batch(count)
@@ -354,9 +357,27 @@ class Scheduler:
         """Put the timers that are due behind what is ready."""
         now: int64_t = self.now()
         before: cython.size_t = self.ready.tail
+        deadline: int64_t = self.timers.first()
         self.timers.pop_due(now, cython.address(self.ready))
         if self.ready.tail != before:
             self.fired = now
+            self.note_lag(now - deadline)
+        return 0
+
+    def note_lag(self, late):
+        """Count how late the first of the due timers fires: four buckets for each power of two, in microseconds."""
+        microseconds: int64_t = late // 1000
+        bucket: cython.int = 0
+        if microseconds >= 4:
+            while microseconds >= 8:
+                microseconds >>= 1
+                bucket += 4
+            bucket += cython.cast(cython.int, microseconds)
+        elif microseconds > 0:
+            bucket = cython.cast(cython.int, microseconds)
+        if bucket >= LAGS:
+            bucket = LAGS - 1
+        self.lags[bucket] += 1
         return 0
 
     def poll(self, timeout):
@@ -364,10 +385,14 @@ class Scheduler:
             self.current_set = False
             clear_current(self)
         asked: int64_t = monotonic_ns() if self.debug else 0
+        began: int64_t = 0
         if timeout != 0:
+            began = monotonic_ns()
             probe_waits(self.probe)
         count: cython.int = self.poller.wait(timeout)
         probe_runs(self.probe)
+        if began:
+            self.waited += monotonic_ns() - began
         place: cython.int
         source: Source
         for place in range(count):
@@ -441,7 +466,7 @@ class Scheduler:
         return 0
 
     def run_batch_timed(self, count):
-        """run_batch in debug mode: slow callbacks are logged."""
+        """run_batch in debug mode, where slow callbacks are logged, and while somebody times the steps of tasks."""
         began: int64_t
         took: int64_t
         probe: cython.pointer(Probe) = self.probe
@@ -458,7 +483,9 @@ class Scheduler:
             if self.dirty_size and (self.dirty_size >= SEND_TOGETHER or coarse_ns() != probe.polled):
                 self.flush_dirty()
             took = monotonic_ns() - began
-            if took >= self.slow_ns:
+            if self.step_times is not None and cython.cast(Runnable, entry).is_task:
+                self.step_times(cython.cast(object, entry), took)
+            if self.debug and took >= self.slow_ns:
                 logger.warning("Executing %s took %.3f seconds", describe(cython.cast(object, entry)), took / 1e9)
             if probe.slow:
                 self.was_slow(count, False)
@@ -635,8 +662,25 @@ class Scheduler:
     def _timer_count(self):
         return self.timers.size - self.timers.dead
 
+    def _measures(self):
+        """(ns of all runs, ns waited in the kernel, lags by bucket, unfinished tasks)."""
+        now: int64_t = monotonic_ns()
+        lags: list = [self.lags[bucket] for bucket in range(LAGS)]
+        running: int64_t = now - self.run_since if self.run_since else 0
+        return self.ran + running, self.waited, lags, self.task_count
+
+    def _time_steps(self, callback):
+        """Call `callback(task, nanoseconds)` after each step of a task; None: no more."""
+        self.step_times = callback
+
     def _step_count(self):
         return self.probe.steps
+
+    def _turn_count(self):
+        return self.probe.turns
+
+    def _watch_number(self):
+        return self.probe.number
 
 
 def slow_by_environment():

@@ -14,13 +14,21 @@ _NAMES = {
     "advise": "advice",
     "expect_block": "expecting",
     "on_stall": "callbacks",
+    "Stats": "statistics",
+    "TaskStats": "statistics",
     "stats": "statistics",
+    "time_tasks": "statistics",
 }
+
+# what needs a package that clearloop does not depend on
+_EXTRAS = ("opentelemetry", "prometheus")
 
 __all__ = sorted(_NAMES)
 
 
 def __getattr__(name):
+    if name in _EXTRAS:
+        return importlib.import_module(f"clearloop.watch.{name}")
     module = _NAMES.get(name)
     if module is None:
         raise AttributeError(f"module 'clearloop.watch' has no attribute {name!r}")

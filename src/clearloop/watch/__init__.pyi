@@ -7,3 +7,7 @@ from clearloop.watch.stall import Delayed as Delayed
 from clearloop.watch.stall import Frame as Frame
 from clearloop.watch.stall import Stall as Stall
 from clearloop.watch.expecting import expect_block as expect_block
+from clearloop.watch.statistics import Stats as Stats
+from clearloop.watch.statistics import TaskStats as TaskStats
+from clearloop.watch.statistics import stats as stats
+from clearloop.watch.statistics import time_tasks as time_tasks

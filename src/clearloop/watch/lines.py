@@ -59,7 +59,8 @@ def summary(places, shown):
 def where(place):
     """`app/db.py:42 in fetch_user: time.sleep(1)`, of a stall or a counted place."""
     if place.file is None:
-        return one_line(place.code or "code that is not Python", LONGEST_CODE)
+        known = place.code or getattr(place, "call", None) or getattr(place, "callback", None)
+        return one_line(known or "no line of it was seen", LONGEST_CODE)
     text = f"{short_path(place.file)}:{place.line}"
     if place.function:
         text += f" in {one_line(place.function, 80)}"
@@ -69,6 +70,8 @@ def where(place):
 
 
 def by(stall):
+    if stall.steps > 1:
+        return f" by a turn of {stall.steps} steps"
     if stall.task is not None:
         return f" by task {one_line(stall.task, 80)}"
     return f" by {one_line(stall.callback, 80)}" if stall.callback else ""
@@ -76,7 +79,7 @@ def by(stall):
 
 def verdict(stall):
     text = VERDICTS.get(stall.verdict, one_line(stall.verdict, 40))
-    if stall.note:
+    if stall.note and stall.verdict == "gil":  # of the others the line itself says enough
         text += f": {one_line(stall.note, 160)}"
     if stall.verdict in ("blocking", "compute") and stall.seconds > 0:
         text += f", CPU {min(100, round(100 * stall.cpu_seconds / stall.seconds))} %"

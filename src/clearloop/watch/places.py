@@ -35,7 +35,7 @@ class Places:
     def of(self, stall):
         """The place of a stall; beyond the bound, the one that stands for all others."""
         # without a Python frame there is only what was called
-        code = stall.code if stall.file is not None else stall.call or stall.callback
+        code = stall.code if stall.file is not None or stall.steps > 1 else stall.call or stall.callback
         key = stall.key if stall.file is not None else code
         place = self.known.get(key)
         if place is None:

@@ -17,6 +17,9 @@ from clearloop.watch.plain_text import one_line
 
 # Stalls by verdict, and the other findings by kind.
 counts = {}
+seconds = {}  # stalls by verdict
+by_loop = {}  # number of the loop -> stalls by verdict; for the newest loops
+_MOST_LOOPS = 1000
 # The program's own faults: what --strict goes by.
 BLAMED = ("blocking", "compute", "never_awaited", "lost_exception")
 
@@ -25,6 +28,13 @@ _found_at = {}  # (kind, where) -> how often; bounded as the places are
 _MOST_FOUND = 1000
 _lock = threading.RLock()
 _summed_up = False
+
+
+def settle(seconds=2.0):
+    """Wait, at most so long, until every stall that has ended was reported; return whether that is so."""
+    from clearloop.system import watchdog
+
+    return watchdog.flush(seconds)
 
 
 def began(stall):
@@ -182,6 +192,11 @@ def _report(stall, data):
     place = _places.of(stall)
     with _lock:
         counts[stall.verdict] = counts.get(stall.verdict, 0) + 1
+        seconds[stall.verdict] = seconds.get(stall.verdict, 0.0) + stall.seconds
+        if stall.loop not in by_loop and len(by_loop) >= _MOST_LOOPS:
+            by_loop.pop(next(iter(by_loop)))
+        of_loop = by_loop.setdefault(stall.loop, {})
+        of_loop[stall.verdict] = of_loop.get(stall.verdict, 0) + 1
         if stall.verdict == "descheduled":
             announced = place.begun and not place.count
             place.begun = False
@@ -220,7 +235,8 @@ def _forked():
     global _lock, _summed_up
     _lock = threading.RLock()
     _summed_up = False
-    counts.clear()
+    for table in (counts, seconds, by_loop):
+        table.clear()
     _found_at.clear()
     _places.known.clear()
 

@@ -1,0 +1,9 @@
+"""Types of expecting.py."""
+
+__all__ = ["expect_block"]
+
+class expect_block:
+    reason: str
+    def __init__(self, reason: str) -> None: ...
+    def __enter__(self) -> expect_block: ...
+    def __exit__(self, *raised: object) -> None: ...

@@ -1,0 +1,175 @@
+"""stats(loop): the numbers of one loop, from counters that it keeps anyway; and timed tasks, for those who ask.
+
+Nothing is measured per step unless time_tasks() has switched it on: a clock read costs a fifth of a callback.
+"""
+
+import asyncio
+import sys
+import time
+from typing import NamedTuple
+
+from clearloop.engine.scheduler import Scheduler
+from clearloop.engine.task import native_tasks
+from clearloop.watch.plain_text import name_of_task, one_line
+from clearloop.watch.suspended import place
+
+PERCENTILES = (50, 90, 99, 100)
+
+
+class TaskStats(NamedTuple):
+    """One unfinished task.
+
+    Its times and steps count from time_tasks() or its first step after that; None while it is off.
+    """
+
+    name: str
+    coroutine: str
+    file: str | None
+    line: int | None
+    function: str | None
+    waits_at: str | None  # the await, as it stands in the source
+    steps: int | None
+    busy_seconds: float | None
+    waiting_seconds: float | None
+
+
+class Stats(NamedTuple):
+    """The numbers of one loop, over its life."""
+
+    running: bool
+    utilisation: float | None  # 0 to 1; None before the first run
+    busy_seconds: float
+    waiting_seconds: float
+    lag: dict[int, float] | None  # percentile -> seconds
+    turns: int
+    steps: int
+    stalls: dict[str, int]  # by verdict
+    tasks: int
+    ready: int
+    timers: int
+    offloaded: int
+    per_task: list[TaskStats] | None
+
+
+def stats(loop=None, *, per_task=False):
+    """Return the numbers of `loop` (default: the running one) as a Stats.
+
+    Parameters:
+        per_task: also look at every unfinished task: where it waits, and its times if time_tasks() is on. This takes
+            some 10 µs for each, so a loop with many tasks is better asked from its own thread, now and then.
+
+    Raises TypeError when `loop` is no clearloop loop, RuntimeError when none is given and none runs. It may be called
+    from any thread.
+    """
+    loop = _native(loop)
+    ran, waited, lags, tasks = loop._measures()
+    return Stats(
+        running=loop.is_running(),
+        utilisation=min(1.0, max(0.0, (ran - waited) / ran)) if ran > 0 else None,
+        busy_seconds=max(0, ran - waited) / 1e9,
+        waiting_seconds=waited / 1e9,
+        lag=_percentiles(lags),
+        turns=loop._turn_count(),
+        steps=loop._step_count(),
+        stalls=_stalls(loop),
+        tasks=tasks,
+        ready=loop._ready_count(),
+        timers=loop._timer_count(),
+        offloaded=loop.offloaded,
+        per_task=[_of_task(loop, task) for task in native_tasks(loop)] if per_task else None,
+    )
+
+
+def time_tasks(loop=None, enabled=True):
+    """Measure how long each task of `loop` (default: the running one) is busy, from now on; `False` ends it.
+
+    It costs some 100 ns a step. What was measured is forgotten when it ends, and of a task when that is done.
+
+    Raises TypeError when `loop` is no clearloop loop, RuntimeError when none is given and none runs.
+    """
+    loop = _native(loop)
+    if not enabled:
+        loop._time_steps(None)
+        loop.__dict__.pop("_task_times", None)
+    elif getattr(loop, "_task_times", None) is None:
+        loop._task_times = _TaskTimes()
+        loop._time_steps(loop._task_times.add)
+
+
+class _TaskTimes:
+    """Steps and busy nanoseconds by task.  Tasks that are done leave, so it holds no more than are alive."""
+
+    def __init__(self):
+        self.began = time.monotonic_ns()
+        self.of = {}  # task -> [steps, busy, since]
+
+    def add(self, task, nanoseconds):
+        if task.done():
+            self.of.pop(task, None)
+            return
+        entry = self.of.get(task)
+        if entry is None:
+            entry = self.of[task] = [0, 0, time.monotonic_ns() - nanoseconds]
+        entry[0] += 1
+        entry[1] += nanoseconds
+
+
+def _native(loop):
+    if loop is None:
+        loop = asyncio.get_running_loop()
+    if not isinstance(loop, Scheduler):
+        raise TypeError(f"a clearloop loop was expected, not {type(loop).__name__}")
+    return loop
+
+
+def _stalls(loop):
+    reporting = sys.modules.get("clearloop.watch.reporting")  # else there was none
+    if reporting is None:
+        return {}
+    return dict(reporting.by_loop.get(loop._watch_number(), {}))
+
+
+def _percentiles(lags):
+    total = sum(lags)
+    if not total:
+        return None
+    found, passed, wanted = {}, 0, list(PERCENTILES)
+    for bucket, count in enumerate(lags):
+        passed += count
+        while wanted and passed * 100 >= total * wanted[0]:
+            found[wanted.pop(0)] = upper_end(bucket) / 1e6
+    return found
+
+
+def upper_end(bucket):
+    """The longest lag that falls into a bucket, in microseconds: see Scheduler.note_lag."""
+    if bucket < 8:
+        return bucket + 1
+    doublings, quarter = divmod(bucket - 4, 4)
+    return (quarter + 5) << doublings
+
+
+def _of_task(loop, task):
+    times = getattr(loop, "_task_times", None)
+    entry = times.of.get(task) if times is not None else None
+    steps = busy = waiting = None
+    if times is not None:
+        steps, busy, since = entry or (0, 0, times.began)
+        waiting = (time.monotonic_ns() - since - busy) / 1e9
+        busy /= 1e9
+    try:
+        where = place(task)
+    except Exception:  # it runs in another thread meanwhile
+        where = {"file": None, "line": None, "function": None, "code": None}
+    coroutine = task.get_coro()
+    return TaskStats(
+        name_of_task(task),
+        one_line(getattr(coroutine, "__qualname__", type(coroutine).__name__)),
+        where["file"],
+        where["line"],
+        where["function"],
+        where["code"],
+        steps,
+        busy,
+        waiting,
+    )
