@@ -55,8 +55,8 @@ SYSTEMS = ("linux", "darwin", "freebsd", "openbsd", "netbsd", "dragonfly")  # as
 def check_system() -> None:
     if not sys.platform.startswith(SYSTEMS):
         raise SystemExit(
-            f"clearloop: there is no loop for {platform.system() or sys.platform}: it runs on Linux, and builds on macOS "
-            "and the BSDs. On Windows, the Windows Subsystem for Linux (WSL 2) runs it"
+            f"clearloop: there is no loop for {platform.system() or sys.platform}: it runs on Linux, and builds on "
+            "macOS and the BSDs. On Windows, the Windows Subsystem for Linux (WSL 2) runs it"
         )
 
 

@@ -26,7 +26,7 @@ cdef struct Registration:
 
 
 cdef class Poller:
-    cdef bint edges  # whether ON_CHANGE, PEER_CLOSED and URGENT mean anything; else every state is reported while it lasts
+    cdef bint edges  # whether ON_CHANGE and URGENT mean anything; else every state is reported while it lasts
     cdef Event* events
     cdef int capacity
     cdef Registration* table

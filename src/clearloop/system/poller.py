@@ -62,7 +62,8 @@ class Poller:
     """The interface, and the table from descriptor to owner that every implementation needs.
 
     On each of them READABLE and WRITABLE are reported as long as they last.  HANGUP and FAULT are always reported, or
-    come as what was asked for.  `edges` says whether ON_CHANGE and URGENT mean anything, and PEER_CLOSED beside READABLE.
+    come as what was asked for.  `edges` says whether ON_CHANGE and URGENT mean anything; without it PEER_CLOSED is
+    reported only to those who do not ask for READABLE.
     """
 
     def __cinit__(self):

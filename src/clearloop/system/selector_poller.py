@@ -31,7 +31,16 @@ from cython.cimports.clearloop.system.capi import (
 from cython.cimports.clearloop.system.clock import monotonic_ns
 from cython.cimports.clearloop.system.epoll import close_fd, is_descriptor, open_pipe, read_fd, write_fd
 from cython.cimports.clearloop.system.poller import PEER_CLOSED, READABLE, WRITABLE, Event, Poller, Registration
-from cython.cimports.clearloop.system.sockets import MSG_DONTWAIT, MSG_PEEK, POLLERR, POLLHUP, POLLIN, poll, pollfd, recv
+from cython.cimports.clearloop.system.sockets import (
+    MSG_DONTWAIT,
+    MSG_PEEK,
+    POLLERR,
+    POLLHUP,
+    POLLIN,
+    poll,
+    pollfd,
+    recv,
+)
 from cython.cimports.cpython.exc import PyErr_SetFromErrno
 from cython.cimports.cpython.ref import PyObject
 from cython.cimports.libc.errno import EINTR, ENOTSOCK, errno
