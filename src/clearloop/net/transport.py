@@ -45,7 +45,7 @@ from cython.cimports.clearloop.system.capi import (
 from cython.cimports.clearloop.system.epoll import close_fd
 from cython.cimports.clearloop.system.methods import bytes_at, bytes_size, call_method_raw, get_buffer_raw
 from cython.cimports.clearloop.system.poller import FAULT, HANGUP, READABLE, WRITABLE
-from cython.cimports.clearloop.system.slots import track
+from cython.cimports.clearloop.system.slots import set_attribute, track
 from cython.cimports.clearloop.system.sockets import (
     AF_INET,
     AF_INET6,
@@ -107,10 +107,10 @@ class Outlet(Source):
     def __setattr__(self, name, value):
         if name == "write":
             self.write_replaced = True  # the short ways round it have to be told
-        object.__setattr__(self, name, value)
+        set_attribute(self, name, cython.cast(cython.pointer(PyObject), value))
 
     def __delattr__(self, name):
-        object.__delattr__(self, name)
+        set_attribute(self, name, cython.NULL)
         if name == "write":
             self.write_replaced = False
 

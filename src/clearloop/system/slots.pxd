@@ -147,4 +147,5 @@ cdef extern from *:
 
 cdef extern from "Python.h":
     object PyObject_GenericGetDict(object o, void* context)
+    int set_attribute "PyObject_GenericSetAttr"(object o, object name, PyObject* value) except -1  # NULL: delete it
     Py_ssize_t refcount "Py_REFCNT"(PyObject* o)
