@@ -67,7 +67,7 @@ class _Progress:
 
     def keep_position(self):
         """Leave the file behind what was sent."""
-        if self.sent and _seekable(self.file):
+        if _seekable(self.file):
             self.file.seek(self.offset + self.sent)
 
 
