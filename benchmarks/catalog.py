@@ -47,7 +47,8 @@ UNITS = {STEPS: "k/s", SERVER: "µs", CLIENT: "µs", FIGURE: "B", IDLE: "B", STA
 
 @dataclass(frozen=True)
 class Goal:
-    """What a row must reach, as a factor of the best peer's figure or of the C server's (`against="floor"`).
+    """What a row must reach, as a factor of the best peer's figure, of the C server's (`against="floor"`), or of one
+    peer's, by its name.
 
     Against peers it is an advantage (at least so many times better), or with `cost` a ratio of costs (memory:
     at most 0.75 of the peer's); against the floor it is always a ratio of costs.
@@ -58,7 +59,7 @@ class Goal:
     cost: bool = False
 
     def __str__(self) -> str:
-        whom = "floor" if self.against == "floor" else "peer"
+        whom = self.against
         sign = "≤" if self.cost or self.against == "floor" else "≥"
         return f"{sign} {self.factor:g}× {whom}"
 

@@ -52,7 +52,7 @@ class Row:
     def verdict(self) -> str:
         """Whether our median reaches the goal; `close` when only our best round does."""
         ours, goal = self.series.get(loops.OURS), self.scenario.goal
-        reference = loops.FLOOR if goal.against == "floor" else self.best_peer()
+        reference = self.best_peer() if goal.against == "peer" else goal.against
         theirs = self.series.get(reference) if reference else None
         if not ours or not ours.figures or not theirs or not theirs.figures:
             return UNKNOWN

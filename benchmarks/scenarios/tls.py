@@ -172,7 +172,7 @@ SCENARIOS = [
         "memory per idle TLS connection",
         IDLE,
         protocol_small,
-        Goal(0.5, cost=True),
+        Goal(0.5, against="aiofastnet", cost=True),
         n=500,
         quick_n=50,
         load="https",
