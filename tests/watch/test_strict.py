@@ -18,17 +18,69 @@ LOSES = """
     """
 
 
+BLOCKS = """
+    import asyncio, time
+    async def job(): time.sleep(0.25)
+    async def main(): await asyncio.gather(job(), asyncio.create_task(asyncio.sleep(0), name="victim"))
+    asyncio.run(main())
+    print("ended")
+    """
+# by the processor's time: the machine may be busy with others
+COMPUTES = BLOCKS.replace("time.sleep(0.25)", "exec('while time.thread_time() < 0.8: sum(range(1000))')")
+MEANT = BLOCKS.replace("time.sleep(0.25)", "exec('with clearloop.watch.expect_block(str(1)): time.sleep(0.25)')").replace(
+    "asyncio, time", "asyncio, time, clearloop"
+)
+
+
 def test_a_clean_run(programs):
     ran = programs.run("--strict", text=CLEAN)
     assert (ran.stdout, ran.stderr, ran.returncode) == ("ended\n", "", 0)
 
 
-@pytest.mark.parametrize("text, why", [(FORGETS, "1 forgotten await"), (LOSES, "1 lost error")])
+WHY = [
+    (FORGETS, "1 forgotten await"),
+    (LOSES, "1 lost error"),
+    (BLOCKS, "1 blocking call"),
+    (COMPUTES, "1 computation"),
+]
+
+
+@pytest.mark.parametrize("text, why", WHY, ids=[why for _, why in WHY])
 def test_status_3(programs, text, why):
     ran = programs.run("--strict", text=text)
     assert (ran.stdout, ran.returncode) == ("ended\n", 3)
     assert ran.stderr.endswith(f"clearloop: exit status 3: {why}\n")
     assert programs.run(text=text).returncode == 0
+
+
+def test_a_block_that_is_meant(programs):
+    ran = programs.run("--strict", "--report", "found.jsonl", text=MEANT)
+    assert (ran.stderr, ran.returncode) == ("", 0)
+
+
+def test_a_real_stall_in_the_file_and_on_the_screen(programs):
+    ran = programs.run("--report", "found.jsonl", text=BLOCKS)
+    (stall,) = programs.records(kind="stall")
+    assert stall["verdict"] == "blocking" and stall["code"] == "time.sleep(0.25)" and stall["call"] == "time.sleep"
+    assert (stall["line"], stall["function"]) == (3, "job") and stall["file"].endswith("/app.py")
+    assert stall["stack"][-1] == {"file": stall["file"], "line": 3, "function": "job"}
+    assert stall["advice"] == "await asyncio.sleep(0.25)" and stall["seconds"] >= 0.25 > stall["cpu_seconds"]
+    assert "victim" in [one["task"] for one in stall["delayed"]] and stall["delayed_count"] >= 1
+    assert programs.records(kind="summary")[0]["stalls"]["blocking"] == 1
+    lines = ran.stderr.splitlines()
+    assert len(lines) == 3 and " s so far: app.py:3 in job: time.sleep(0.25)" in lines[0]
+    assert "app.py:3 in job: time.sleep(0.25) [blocking call, CPU" in lines[1]
+    assert lines[2].endswith("instead: await asyncio.sleep(0.25)")
+
+
+def test_without_the_command_it_is_logged(programs):
+    text = "import logging; logging.basicConfig(format='%(name)s %(levelname)s %(message)s')\n"
+    text += "import clearloop; clearloop.install()"
+    ran = programs.python(text + BLOCKS.replace("\n    ", "\n"))
+    lines = ran.stderr.splitlines()
+    assert lines[0].startswith("clearloop WARNING clearloop: blocked 0.") and " s so far: " in lines[0]
+    assert lines[1].startswith("clearloop WARNING clearloop: blocked 0.2") and len(lines) == 3
+    assert programs.python(text + BLOCKS.replace("\n    ", "\n"), env={"CLEARLOOP_WATCH": "0"}).stderr == ""
 
 
 @pytest.mark.parametrize("end, status", [("sys.exit()", 3), ("sys.exit(0)", 3), ("sys.exit(5)", 5), ("1 / 0", 1)])

@@ -87,7 +87,8 @@ STUCK = {
     "after a timer": ("await asyncio.sleep(0.02); await clearloop.Event().wait()", ["its turn in <"]),
     "an asyncio task beside it": (
         """
-        asyncio.Task(wait_for(clearloop.Event().wait()), loop=asyncio.get_running_loop(), name="foreign")
+        waits = wait_for(clearloop.Event().wait())
+        foreign = asyncio.Task(waits, loop=asyncio.get_running_loop(), name="foreign")
         await clearloop.Event().wait()
         """,
         ["task Task-1: ", "task foreign: app.py:10 in wait_for"],
@@ -109,7 +110,7 @@ def test_stuck(programs, name):
     ran = programs.run("--report", "found.jsonl", text=text)
     here = next(n for n, line in enumerate(text.splitlines(), 1) if line == "    end()") + 1
     assert ran.returncode == -14, ran.stderr  # by its alarm: it is told of, not killed
-    assert "clearloop: stuck for ever: " in ran.stderr and "nothing left that could wake" in ran.stderr
+    assert "clearloop: stuck for ever: " in ran.stderr and "nothing is left that could wake" in ran.stderr
     place = 0
     for part in expected:  # in this order
         place = ran.stderr.index(part.format(here=here), place)
@@ -231,7 +232,7 @@ def test_a_circle_is_told_when_it_closes(programs, name):
     ran = programs.run("--report", "found.jsonl", text=text)
     (found,) = programs.records(kind="stuck")
     assert found["reason"] == "circle" and {task["task"] for task in found["tasks"]} <= {"a", "b", "c"}
-    assert f"{len(found['tasks'])} tasks that wait for each other in a circle" in ran.stderr
+    assert f"{len(found['tasks'])} tasks wait for each other in a circle" in ran.stderr
     assert "again: a circle" in ran.stderr
 
 

@@ -15,6 +15,7 @@ import sys
 import warnings
 
 from clearloop.engine import dying, scheduler, task
+from clearloop.system import watchdog
 
 WATCHERS = "clearloop.watch"
 LOST = "exception was never retrieved"
@@ -54,6 +55,7 @@ def at_exit():
     global _exiting
     if _exiting:
         return
+    watchdog.flush(2.0)  # the last stall may still be on its way
     if f"{WATCHERS}.settings" in sys.modules or os.environ.get("CLEARLOOP_REPORT"):
         _tell("leftovers", "at_exit")
     _exiting = True

@@ -49,10 +49,10 @@ def _report(tasks, count, reason):
     links = {task: _waits_for(task) for task in tasks}
     chains = _chains(links)
     if reason == "circle":
-        head = f"clearloop: stuck for ever: {lines.plural(count, 'task')} that wait for each other in a circle"
+        head = f"clearloop: stuck for ever: {count} tasks wait for each other in a circle"
     else:
-        head = f"clearloop: stuck for ever: {lines.plural(count, 'task')} that wait, and nothing left that could wake "
-        head += "it" if count == 1 else "them"
+        who = "1 task waits" if count == 1 else f"{count} tasks wait"
+        head = f"clearloop: stuck for ever: {who}, and nothing is left that could wake {'it' if count == 1 else 'them'}"
     text = [head]
     for chain in chains:
         text.extend(lines.INDENT + "  " * depth + line for depth, line in chain)
