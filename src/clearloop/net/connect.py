@@ -10,6 +10,7 @@ import socket
 import sys
 from asyncio.log import logger
 
+from clearloop.net import sockets
 from clearloop.net.resolver import resolve
 from clearloop.net.transport import make_stream
 
@@ -19,7 +20,8 @@ async def attach(loop, sock, protocol_factory, tls=None):
 
     The socket is closed when the factory fails, also one that the user has given: asyncio does so since 2026.
     """
-    sock.setblocking(False)
+    if sock.gettimeout() != 0:
+        sock.setblocking(False)
     waiter = loop.create_future()
     try:
         protocol = protocol_factory()
@@ -184,7 +186,11 @@ async def _connect_one(loop, row, local_rows):
         sock.setblocking(False)
         if local_rows is not None:
             _bind_to_one(sock, family, local_rows)
-        await loop.sock_connect(sock, address)
+        connect = loop.sock_connect
+        if getattr(connect, "__func__", None) is sockets.sock_connect:
+            await sockets.connect_resolved(loop, sock, address)  # a row of getaddrinfo's is an address already
+        else:
+            await connect(sock, address)
     except BaseException:
         sock.close()
         raise

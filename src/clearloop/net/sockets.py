@@ -152,6 +152,11 @@ async def sock_connect(self, sock, address):
     if sock.family == socket.AF_INET or sock.family == socket.AF_INET6:
         resolved = await resolve(self, address, family=sock.family, type=sock.type, proto=sock.proto)
         address = resolved[0][4]
+    await connect_resolved(self, sock, address)
+
+
+async def connect_resolved(self, sock, address):
+    """The rest of sock_connect: `address` needs nobody to look it up, and `sock` is fit for it."""
     pause = FIRST_PAUSE
     while True:
         try:
