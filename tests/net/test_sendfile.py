@@ -179,6 +179,12 @@ def test_text_files_datagram_sockets_and_closing_transports_are_refused(real_fil
         with pytest.raises(RuntimeError, match="not supported"):
             await loop.sendfile(endpoint, real_file)
         endpoint.close()
+        reading, writing = os.pipe()
+        pipe, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, os.fdopen(writing, "wb", 0))
+        with pytest.raises(RuntimeError, match="not supported"):
+            await loop.sendfile(pipe, real_file)
+        pipe.close()
+        os.close(reading)
         transport.write_eof()
         with pytest.raises(RuntimeError, match="write_eof"):
             await loop.sendfile(transport, real_file)

@@ -52,6 +52,7 @@ class Pipe(StreamTransport):
     """What both ends have in common."""
 
     _start_tls_compatible = False
+    _sendfile_compatible = asyncio.constants._SendfileMode.UNSUPPORTED
 
     def take(self, loop, pipe, protocol, waiter, extra):
         """Open the transport over the program's file object `pipe`, and schedule connection_made.
