@@ -89,7 +89,7 @@ def extensions() -> list[Extension]:
 
     # Debug builds for sanitizers: CLEARLOOP_CFLAGS="-O1 -g -fsanitize=address"; a build that does as if it were not on
     # Linux: CLEARLOOP_CFLAGS="-O1 -DCLEARLOOP_PORTABLE"
-    usual = "-O3 -fvisibility=hidden"
+    usual = "-O3 -g0 -fvisibility=hidden"
     if sys.platform.startswith("linux"):
         usual += " -fno-semantic-interposition"
     flags = os.environ.get("CLEARLOOP_CFLAGS", usual).split()
