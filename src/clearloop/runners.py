@@ -5,12 +5,15 @@ import sys
 import threading
 import warnings
 
+from clearloop.graceful import Stopping
 from clearloop.loop import new_event_loop
 from clearloop.through import fallback
 
 __all__ = ["Runner", "get_event_loop", "run"]
 
 __getattr__ = fallback(__name__)
+
+_stopping = Stopping(asyncio.Runner)
 
 
 class Runner(asyncio.Runner):
@@ -23,10 +26,29 @@ class Runner(asyncio.Runner):
     def __init__(self, *, debug=None, loop_factory=None):
         super().__init__(debug=debug, loop_factory=loop_factory or new_event_loop)
 
+    def run(self, coro, *, context=None):
+        """Run a coroutine on the runner's loop; SIGTERM and Ctrl-C cancel it once, a second one ends at once.
+
+        https://docs.python.org/3/library/asyncio-runner.html#asyncio.Runner.run
+        """
+        return _stopping.run(self, coro, context)
+
+    def close(self):
+        """Cancel what still runs, and close the loop.
+
+        https://docs.python.org/3/library/asyncio-runner.html#asyncio.Runner.close
+        """
+        _stopping.close(self)
+
+    def _on_sigint(self, number, frame, main_task):
+        _stopping.on_sigint(self, main_task)
+
 
 def run(main, *, debug=None, loop_factory=None):
     """Run the coroutine `main` on a new loop, and return its result.
 
+    The first SIGTERM or Ctrl-C cancels `main`, which may tidy up; a second ends the program at once.  A program that
+    was stopped so ends with SystemExit(143) or KeyboardInterrupt, unless `main` returns all the same.
     Raises RuntimeError when a loop runs in this thread already, ValueError or TypeError when `main` is no coroutine.
     https://docs.python.org/3/library/asyncio-runner.html#asyncio.run
     """

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import clearloop
+from clearloop import graceful
 from clearloop.cli.when_imported import when_imported
 from clearloop.installation import install
 from clearloop.watch import settings
@@ -24,6 +25,7 @@ def take_over() -> None:
     install(legacy=True)
     _replace_functions()
     _replace_selector_loop()
+    graceful.take_over()
     when_imported("uvloop", _replace_uvloop)
     when_imported("multiprocessing.spawn", _reach_spawned)
 
