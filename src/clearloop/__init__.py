@@ -49,7 +49,7 @@ _OWN = {
     "open_unix_connection": "clearloop.streams",
     "install": "clearloop.installation",
     "run_sync": "clearloop.offload.run",
-    "unblocked": "clearloop.offload.run",
+    "unblocked": "clearloop.offload.decorator",
     "run_async": "clearloop.offload.run",
     "amap": "clearloop.offload.amap",
     "Supervisor": "clearloop.offload.supervisor",

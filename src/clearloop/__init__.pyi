@@ -109,12 +109,12 @@ from clearloop.streams import start_unix_server as start_unix_server
 from clearloop.tasks import ensure_future as ensure_future
 from clearloop.tasks import sleep as sleep
 from clearloop.offload.amap import amap as amap
+from clearloop.offload.decorator import unblocked as unblocked
 from clearloop.offload.errors import JobLost as JobLost
 from clearloop.offload.errors import NotPicklable as NotPicklable
 from clearloop.offload.errors import PoolExhausted as PoolExhausted
 from clearloop.offload.run import run_async as run_async
 from clearloop.offload.run import run_sync as run_sync
-from clearloop.offload.run import unblocked as unblocked
 from clearloop.offload.supervisor import Supervisor as Supervisor
 from clearloop.timeouts import Timeout as Timeout
 from clearloop.timeouts import timeout as timeout

@@ -4,8 +4,7 @@ import asyncio
 import warnings
 from asyncio import CancelledError
 
-from clearloop.offload.call import is_coroutine_function
-from clearloop.offload.errors import place
+from clearloop.offload.errors import is_coroutine_function, place
 from clearloop.offload.executor import default_executor
 from clearloop.offload.flow import Flow
 from clearloop.offload.progress import reporter

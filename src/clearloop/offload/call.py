@@ -35,7 +35,7 @@ from cython.cimports.clearloop.system.capi import (
 )
 from cython.cimports.clearloop.system.slots import install_pool
 
-from clearloop.offload.errors import JobLost, place
+from clearloop.offload.errors import JobLost, is_coroutine_function, place
 
 _COROUTINE = cython.declare(cython.int, inspect.CO_COROUTINE)
 _FUNCTION = cython.declare(object, types.FunctionType)
@@ -146,6 +146,10 @@ class Call(Future):
             self.cancel_now(self.cancel_message)
         elif not self.raised:
             self.settle(RETURNED, outcome)
+        elif self.mode != FREE and isinstance(outcome, asyncio.CancelledError):
+            lost = JobLost(f"{place(self.func)} raised CancelledError, though nobody has cancelled the call")
+            lost.__cause__ = outcome
+            self.fail(lost)
         elif isinstance(outcome, StopIteration):
             wrapped = RuntimeError(f"{place(self.func)} raised StopIteration")
             wrapped.__cause__ = outcome
@@ -223,7 +227,7 @@ class Call(Future):
         self.stage = RUNNING
 
     def _finish(self, outcome, raised):
-        if self.stage != ENDED:
+        if self.stage != ENDED:  # whoever is first
             self.finish(outcome, raised)
 
     @property
@@ -347,14 +351,6 @@ def refuse_coroutine_function(func):
         f"{place(func)} is a coroutine function: await it, or make it a task; threads and processes are for functions "
         "that block"
     )
-
-
-def is_coroutine_function(func):
-    """Whether calling `func` gives a coroutine: functions, partials, methods, and objects with an async __call__."""
-    if inspect.iscoroutinefunction(func):
-        return True
-    call = getattr(type(func), "__call__", None)  # noqa: B004
-    return call is not None and inspect.iscoroutinefunction(call)
 
 
 install_pool(Call, 1024, True)

@@ -1,6 +1,10 @@
-"""What goes wrong with work that has left the loop, as errors that say so; and how a function is named in them."""
+"""What goes wrong with work that has left the loop, as errors that say so; and how a function is named in them.
+
+Imported in workers too, also in subinterpreters: nothing compiled may come along.
+"""
 
 import functools
+import inspect
 import types
 
 __all__ = ["JobLost", "NotPicklable", "PoolExhausted"]
@@ -32,3 +36,11 @@ def place(func):
     if not isinstance(name, str):
         return repr(func)
     return f"{name}() ({code.co_filename}:{code.co_firstlineno})" if isinstance(code, types.CodeType) else f"{name}()"
+
+
+def is_coroutine_function(func):
+    """Whether calling `func` gives a coroutine: functions, partials, methods, and objects with an async __call__."""
+    if inspect.iscoroutinefunction(func):
+        return True
+    call = getattr(type(func), "__call__", None)  # noqa: B004
+    return call is not None and inspect.iscoroutinefunction(call)

@@ -1,4 +1,4 @@
-"""run_sync, unblocked and run_async: out of the loop and back into it, as programs call them.
+"""run_sync and run_async: out of the loop and back into it, as programs call them.
 
 Plain coroutine functions, since a compiled one is not what `inspect.iscoroutinefunction` expects; they hand over to
 calls (call.py) that know by themselves what a cancellation means.
@@ -7,14 +7,13 @@ calls (call.py) that know by themselves what a cancellation means.
 import asyncio
 import concurrent.futures
 import contextvars
-import functools
 
 from clearloop.offload.call import calling, refuse_coroutine_function
 from clearloop.offload.errors import place
 from clearloop.offload.executor import default_executor
 from clearloop.offload.threads import start
 
-__all__ = ["run_async", "run_sync", "unblocked"]
+__all__ = ["run_async", "run_sync"]
 
 LOOK_EVERY = 1.0  # seconds after which a thread that waits for its loop looks whether there still is one
 
@@ -53,45 +52,6 @@ def send(loop, func, args, executor, held):
     from clearloop.offload.elsewhere import send_elsewhere
 
     return send_elsewhere(loop, executor, func, args, held)
-
-
-def unblocked(func=None, /, *, executor=None, abandon_on_cancel=False):
-    """Make a blocking function one to be awaited, which runs off the loop as run_sync has it.
-
-    `@unblocked` or `@unblocked(executor=…, abandon_on_cancel=…)`, on functions and methods.  `executor` may be a
-    function that returns the executor when it is needed, for pools that do not exist yet when the module is imported.
-    The plain function stays at `__wrapped__`.
-    """
-    if func is None:
-        return functools.partial(unblocked, executor=executor, abandon_on_cancel=abandon_on_cancel)
-    refuse_coroutine_function(func)
-
-    @functools.wraps(func)
-    async def off_the_loop(*args, **kwargs):
-        where = executor
-        if where is not None and not hasattr(where, "submit"):
-            where = where()
-        body = func if where is None else Body(off_the_loop)
-        if kwargs:
-            body = functools.partial(body, **kwargs)
-        return await run_sync(body, *args, executor=where, abandon_on_cancel=abandon_on_cancel)
-
-    return off_the_loop
-
-
-class Body:
-    """The plain function behind an unblocked one: pickled by the name, which leads to the decorated one."""
-
-    def __init__(self, decorated):
-        self.decorated = decorated
-        self.__wrapped__ = decorated.__wrapped__
-        self.__qualname__ = decorated.__qualname__
-
-    def __call__(self, *args, **kwargs):
-        return self.decorated.__wrapped__(*args, **kwargs)
-
-    def __reduce__(self):
-        return Body, (self.decorated,)
 
 
 def run_async(afunc, /, *args):

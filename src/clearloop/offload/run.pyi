@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
-from typing import Any, ParamSpec, TypeVar, TypeVarTuple, overload
+from typing import Any, TypeVar, TypeVarTuple
 
 _T = TypeVar("_T")
-_P = ParamSpec("_P")
 _Ts = TypeVarTuple("_Ts")
 
-__all__ = ["run_async", "run_sync", "unblocked"]
+__all__ = ["run_async", "run_sync"]
 
 async def run_sync(
     func: Callable[[*_Ts], _T],
@@ -17,16 +16,4 @@ async def run_sync(
     executor: Executor | None = None,
     abandon_on_cancel: bool = False,
 ) -> _T: ...
-@overload
-def unblocked(
-    func: Callable[_P, _T], /, *, executor: None = None, abandon_on_cancel: bool = False
-) -> Callable[_P, Coroutine[Any, Any, _T]]: ...
-@overload
-def unblocked(
-    func: None = None,
-    /,
-    *,
-    executor: Executor | Callable[[], Executor] | None = None,
-    abandon_on_cancel: bool = False,
-) -> Callable[[Callable[_P, _T]], Callable[_P, Coroutine[Any, Any, _T]]]: ...
 def run_async(afunc: Callable[[*_Ts], Coroutine[Any, Any, _T]], /, *args: *_Ts) -> _T: ...
