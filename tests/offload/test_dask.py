@@ -226,7 +226,7 @@ def test_a_client_that_is_closed_fails_what_is_away(run, address):
         for task in tasks:
             with pytest.raises(clearloop.JobLost, match="client was closed"):
                 await task
-        with pytest.raises(Exception, match="[Cc]losed|shutdown"):
+        with pytest.raises(Exception, match=r"[Cc]losed|shutdown"):
             await clearloop.run_sync(jobs.double, 1, executor=executor)
 
     run(main())
@@ -244,7 +244,7 @@ def test_a_scheduler_that_dies_fails_what_is_away(run):
                     await asyncio.sleep(0.01)
                 os.killpg(process.pid, signal.SIGKILL)
                 for task in tasks:
-                    with pytest.raises(clearloop.JobLost, match="scheduler was lost|client was closed"):
+                    with pytest.raises(clearloop.JobLost, match=r"scheduler was lost|client was closed"):
                         await task
                 # what is sent while it looks for the scheduler does not hang either
                 with pytest.raises(Exception):  # noqa: B017

@@ -19,7 +19,7 @@ def _processes():
 
 
 def _loky():
-    return pytest.importorskip("loky").ProcessPoolExecutor(2, get_context("forkserver"))
+    return pytest.importorskip("loky").ProcessPoolExecutor(2)
 
 
 def _interpreters():
@@ -184,7 +184,7 @@ def _begin_and_fail(path):
 
 def test_a_killed_process_is_an_error_that_says_so(run, processes):
     async def main():
-        with pytest.raises(Exception, match="terminated|abruptly"):
+        with pytest.raises(Exception, match=r"terminated|abruptly"):
             await clearloop.run_sync(jobs.kill_own_process, executor=processes)
 
     run(main())

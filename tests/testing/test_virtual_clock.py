@@ -9,7 +9,8 @@ import time
 import pytest
 
 import clearloop
-from clearloop.testing import VirtualClock, virtual_clock
+from clearloop.testing import VirtualClock
+from clearloop.testing.clock import virtual_clock
 
 clock = pytest.fixture(virtual_clock)
 

@@ -1,7 +1,7 @@
 """unblocked: a blocking function as one to be awaited.
 
-Decorators run while modules are imported, also in the workers of a pool, where no loop will ever be and compiled modules
-may not load (subinterpreters): so this one imports nothing else before the function is called.
+Decorators run while modules are imported, also in the workers of a pool, where no loop will ever be and compiled
+modules may not load (subinterpreters): so this one imports nothing else before the function is called.
 """
 
 import functools

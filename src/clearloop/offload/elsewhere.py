@@ -22,6 +22,7 @@ from clearloop.offload.threads import ThreadPool
 
 LOOK_EVERY = 1.0  # seconds between two looks at a cluster's client
 
+_looks = weakref.WeakKeyDictionary()  # a cluster's executor -> who looks after its jobs
 _helpers = weakref.WeakKeyDictionary()  # executor -> the pool of one thread that calls it
 
 
@@ -180,9 +181,38 @@ class ClusterCall(ForeignCall):
         super().begin(executor)
         _Look.of(executor).note(self)
 
-    def submit(self):
-        key = f"{getattr(self._func, '__name__', 'call')}-{uuid.uuid4().hex}"
-        return self.executor.submit(_checked(), place(self._func), self._func, *self._args, key=key, pure=False)
+    def hand_over(self):
+        """In the helper's thread.  The client's own future is followed: the executor's loses some under faults."""
+        if self._wants_end:
+            self._finish(asyncio.CancelledError(), True)
+            return
+        executor, client = self.executor, self.executor._client
+        try:
+            if executor._shutdown:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            key = f"{getattr(self._func, '__name__', 'call')}-{uuid.uuid4().hex}"
+            settings = {**executor._kwargs, "key": key, "pure": False}
+            job = client.submit(_checked(), place(self._func), self._func, *self._args, **settings)
+        except BaseException as error:
+            self._finish(self.explain(error), True)
+            return
+        executor._futures.add(job)  # so that the executor's shutdown reaches it
+        self.handed = job
+        client.loop.add_callback(self.follow, job)
+        if self._wants_end:
+            job.cancel()
+
+    async def follow(self, job):
+        """In the client's own loop: wait for the job, and fetch its result."""
+        try:
+            result = await job._result()
+        except concurrent.futures.CancelledError:
+            self._finish(asyncio.CancelledError() if self._wants_end else self.lost(), True)
+        except BaseException as error:
+            self._finish(self.explain(translate(error)), True)
+        else:
+            self._finish(result, False)
+        self.handed = None
 
     def explain(self, error):
         if isinstance(error, TypeError) and str(error).startswith(_OF_RESULT):
@@ -233,17 +263,15 @@ def _checked():
 class _Look:
     """Looks after the jobs of one client while any is away."""
 
-    _all = weakref.WeakKeyDictionary()
-
     def __init__(self):
         self.away = weakref.WeakSet()
         self.timer = None
 
     @classmethod
     def of(cls, executor):
-        look = cls._all.get(executor)
+        look = _looks.get(executor)
         if look is None:
-            look = cls._all[executor] = cls()
+            look = _looks[executor] = cls()
         return look
 
     def note(self, call):

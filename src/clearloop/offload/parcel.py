@@ -1,9 +1,10 @@
 """Parcel: a call that goes to another process or interpreter, and what comes back.
 
 Pools pickle in a thread of their own and unpickle where nobody expects an error: an argument that does not come out
-again kills the worker, a result that does not, the whole pool, and what could not be pickled is told without a name.  So
-function, arguments and result travel as bytes that are made and opened here: every failure is that of one call, and says
-which part it was.  Nothing is pickled on the loop's thread, and in a pool that shares our memory nothing is at all.
+again kills the worker, a result that does not, the whole pool, and what could not be pickled is told without a name.
+So function, arguments and result travel as bytes that are made and opened here: every failure is that of one call,
+and says which part it was.  Nothing is pickled on the loop's thread, and in a pool that shares our memory nothing at
+all.
 
 This module runs in the workers.  It imports nothing compiled: subinterpreters could not.
 """

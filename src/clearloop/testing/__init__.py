@@ -1,5 +1,14 @@
-"""For tests of programs that run on clearloop: virtual time."""
+"""For tests of programs that run on clearloop: virtual time, and the pytest plugin.
 
-from clearloop.testing.clock import VirtualClock, virtual_clock
+Names are loaded when they are first used: pytest imports the plugin, and so this file, in every suite.
+"""
 
-__all__ = ["VirtualClock", "virtual_clock"]
+__all__ = ["VirtualClock"]
+
+
+def __getattr__(name):
+    if name == "VirtualClock":
+        from clearloop.testing.clock import VirtualClock
+
+        return VirtualClock
+    raise AttributeError(f"module 'clearloop.testing' has no attribute {name!r}")

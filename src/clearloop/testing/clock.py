@@ -23,8 +23,8 @@ _INSTEAD = "use asyncio's in-memory pieces (queues, StreamReader.feed_data) or a
 class VirtualClock(EventLoop):
     """An event loop in virtual time; `time()` begins at `start` seconds.
 
-    `clearloop.run(main(), loop_factory=VirtualClock)`, or the fixture `virtual_clock`.  Raises RuntimeError for whatever
-    needs a descriptor, and when everything waits without end: then nothing in the program could ever wake it.
+    `clearloop.run(main(), loop_factory=VirtualClock)`, or the fixture `virtual_clock`.  Raises RuntimeError for
+    whatever needs a descriptor, and when everything waits without end: then nothing in the program could ever wake it.
     """
 
     def __init__(self, start=0.0):
@@ -48,7 +48,8 @@ class VirtualClock(EventLoop):
             if self._others():
                 return -1
             raise RuntimeError(
-                "everything waits, and nothing will ever wake it: no timer is set, no call is away, no other thread runs"
+                "everything waits, and nothing will ever wake it: "
+                "no timer is set, no call is away, no other thread runs"
             )
         self._now += timeout
         return 0

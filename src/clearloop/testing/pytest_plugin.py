@@ -1,4 +1,4 @@
-"""The pytest plugin: tests that fail when they block the event loop, and clearloop as the loop of a test suite.
+"""The pytest plugin: tests that fail when they block the event loop, clearloop as the loop of a test suite, virtual time.
 
 pytest imports this file in every suite of an environment that has clearloop installed, so it imports nothing of
 clearloop: what a suite uses of it, no_stall.py does.
@@ -42,6 +42,14 @@ def pytest_unconfigure(config):
     restore = config.stash.get(_USED, None)
     if restore is not None:
         restore()
+
+
+@pytest.fixture
+def virtual_clock():
+    """A runner in virtual time: `virtual_clock.run(main())`; an hour of sleeps ends in milliseconds."""
+    from clearloop.testing.clock import virtual_clock
+
+    yield from virtual_clock()
 
 
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)

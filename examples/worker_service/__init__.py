@@ -1,0 +1,1 @@
+"""An application: jobs from a queue, a library that blocks, results in a database."""

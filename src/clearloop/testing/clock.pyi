@@ -1,0 +1,23 @@
+"""Types of clock.py."""
+
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
+
+from clearloop.loop import EventLoop
+
+_T = TypeVar("_T")
+
+__all__ = ["VirtualClock", "virtual_clock"]
+
+class VirtualClock(EventLoop):
+    def __init__(self, start: float = 0.0) -> None: ...
+    def advance(self, seconds: float) -> None: ...
+
+class _Clocked:
+    def __init__(self, runner: Any) -> None: ...
+    def run(self, coro: Coroutine[Any, Any, _T]) -> _T: ...
+    def time(self) -> float: ...
+    @property
+    def loop(self) -> VirtualClock: ...
+
+def virtual_clock() -> Iterator[_Clocked]: ...
