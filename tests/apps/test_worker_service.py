@@ -42,7 +42,8 @@ def service(*words, module="service"):
 
 def metrics(server):
     with urllib.request.urlopen(server.page + "/metrics", timeout=30) as answer:
-        return {name: int(value) for name, value in re.findall(r"worker_jobs_(\w+)_total (\d+)", answer.read().decode())}
+        lines = re.findall(r"worker_jobs_(\w+)_total (\d+)", answer.read().decode())
+    return {name: int(value) for name, value in lines}
 
 
 def terminate(server):

@@ -1,4 +1,4 @@
-"""The pytest plugin: tests that fail when they block the event loop, clearloop as the loop of a test suite, virtual time.
+"""The pytest plugin: tests that fail when they block the event loop, clearloop as the loop of a suite, virtual time.
 
 pytest imports this file in every suite of an environment that has clearloop installed, so it imports nothing of
 clearloop: what a suite uses of it, no_stall.py does.
