@@ -47,6 +47,8 @@ _OWN = {
     "open_connection": "clearloop.streams",
     "start_unix_server": "clearloop.streams",
     "open_unix_connection": "clearloop.streams",
+    "create_subprocess_exec": "clearloop.subprocess",
+    "create_subprocess_shell": "clearloop.subprocess",
     "install": "clearloop.installation",
     "run_sync": "clearloop.offload.run",
     "unblocked": "clearloop.offload.decorator",
@@ -59,7 +61,7 @@ _OWN = {
 }
 
 # Modules that stand in front of asyncio's of the same name: see through.py
-_MODULES = ("locks", "queues", "runners", "streams", "tasks", "timeouts")
+_MODULES = ("locks", "queues", "runners", "streams", "subprocess", "tasks", "timeouts")
 
 # Rooms whose names programs use
 _ROOMS = ("watch",)

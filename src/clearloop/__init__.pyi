@@ -47,8 +47,8 @@ from asyncio import base_futures as base_futures
 from asyncio import base_tasks as base_tasks
 from asyncio import constants as constants
 from asyncio import coroutines as coroutines
-from asyncio import create_subprocess_exec as create_subprocess_exec
-from asyncio import create_subprocess_shell as create_subprocess_shell
+from clearloop.subprocess import create_subprocess_exec as create_subprocess_exec
+from clearloop.subprocess import create_subprocess_shell as create_subprocess_shell
 from asyncio import current_task as current_task
 from asyncio import events as events
 from asyncio import exceptions as exceptions

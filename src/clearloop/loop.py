@@ -58,6 +58,7 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
         self._signals = Signals(self)
         self._readiness = Readiness(self)
         self._transports = Transports()
+        self._children = None
         self.set_debug(coroutines._is_debug_mode())
 
     def __repr__(self):
@@ -650,6 +651,74 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
             server_hostname=server_hostname,
             ssl_handshake_timeout=ssl_handshake_timeout,
             ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+
+    # ---- children: process/subprocesses.py ---------------------------------------------------------------------------
+
+    async def subprocess_exec(
+        self,
+        protocol_factory,
+        program,
+        *args,
+        stdin=-1,
+        stdout=-1,
+        stderr=-1,
+        universal_newlines=False,
+        shell=False,
+        bufsize=0,
+        encoding=None,
+        errors=None,
+        text=None,
+        **kwargs,
+    ):
+        """Start `program` with `args` as a child process; return (transport, protocol).
+
+        `stdin`, `stdout` and `stderr` are subprocess.PIPE (the default), DEVNULL, STDOUT, a descriptor, a file or None
+        (as the parent's); `kwargs` are subprocess.Popen's other parameters.  Raises what Popen raises: OSError when the
+        program cannot be executed; ValueError for what asks for text instead of bytes.
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.subprocess_exec
+        """
+        from clearloop.process import subprocesses
+
+        subprocesses.refuse(universal_newlines, shell, False, bufsize, encoding, errors, text)
+        return await subprocesses.start(
+            self, protocol_factory, (program, *args), False, stdin, stdout, stderr, bufsize, kwargs
+        )
+
+    async def subprocess_shell(
+        self,
+        protocol_factory,
+        cmd,
+        *,
+        stdin=-1,
+        stdout=-1,
+        stderr=-1,
+        universal_newlines=False,
+        shell=True,
+        bufsize=0,
+        encoding=None,
+        errors=None,
+        text=None,
+        **kwargs,
+    ):
+        """Start the shell command `cmd`, str or bytes; as subprocess_exec() otherwise.
+
+        https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.subprocess_shell
+        """
+        from clearloop.process import subprocesses
+
+        if not isinstance(cmd, (bytes, str)):
+            raise ValueError("cmd must be a string")
+        subprocesses.refuse(universal_newlines, shell, True, bufsize, encoding, errors, text)
+        return await subprocesses.start(self, protocol_factory, cmd, True, stdin, stdout, stderr, bufsize, kwargs)
+
+    async def _make_subprocess_transport(
+        self, protocol, args, shell, stdin, stdout, stderr, bufsize, extra=None, **kwargs
+    ):
+        from clearloop.process import subprocesses
+
+        return await subprocesses.make_transport(
+            self, protocol, args, shell, stdin, stdout, stderr, bufsize, extra, **kwargs
         )
 
     # ---- datagrams: net/datagram.py --------------------------------------------------------------------------------

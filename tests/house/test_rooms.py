@@ -17,7 +17,7 @@ ARROWS = {
     "system": set(),
     "engine": {"system"},
     "net": {"engine", "system"},
-    "process": {"engine", "system"},
+    "process": {"net", "engine", "system"},
     "offload": {"engine", "system"},
     "loop": {"net", "process", "offload", "engine"},
     "watch": {"engine", "system"},

@@ -28,8 +28,6 @@ cdef class ReadPipe(Pipe):
 
 cdef class WritePipe(Pipe):
     cdef bint notices         # the poller tells when the reader goes: of pipes and sockets, not of terminals
+    cdef int read_event(self) except -1
     cdef int reader_gone(self) except -1
 
-
-cdef ReadPipe adopt_read(Scheduler loop, int fd, object context)
-cdef WritePipe adopt_write(Scheduler loop, int fd, object context)

@@ -30,11 +30,13 @@ from cython.cimports.clearloop.net.transport import CLOSED, CLOSING, LOST, OPEN,
 from cython.cimports.clearloop.net.transports import Transports
 from cython.cimports.clearloop.system.capi import Py_XDECREF_raw, PyContext_CopyCurrent, propagate, steal
 from cython.cimports.clearloop.system.epoll import close_fd
-from cython.cimports.clearloop.system.methods import bytes_at, bytes_of_size_raw, resize_bytes
+from cython.cimports.clearloop.system.methods import bytes_at, bytes_of_size_raw, bytes_size, resize_bytes
 from cython.cimports.clearloop.system.pipes import read_fd, write_fd, writev
 from cython.cimports.clearloop.system.poller import FAULT, HANGUP, PEER_CLOSED, READABLE, WRITABLE
+from cython.cimports.clearloop.system.sockets import MSG_PEEK, poll, pollfd, recv
 from cython.cimports.libc.errno import EAGAIN, EBADF, EINTR, errno
 from cython.cimports.libc.stdint import uint32_t
+from cython.cimports.libc.string import memcpy
 
 from clearloop.net.nonblocking import make_nonblocking
 
@@ -85,6 +87,12 @@ class Pipe(StreamTransport):
         self.waiter = waiter
         self.begin(protocol)
         return 0
+
+    def _begin(self, protocol):
+        """Of an adopted pipe, whose protocol knows it: begin, behind what is scheduled already."""
+        self.use_protocol(protocol)
+        self.queued = True
+        ring_push(cython.address(self.loop.ready), self)
 
     def live(self):
         """The descriptor; -1 when somebody has closed the file object, and the number may be another's by now."""
@@ -246,6 +254,17 @@ class Collector:
             self.capacity = capacity
         return 0
 
+    def add(self, data: bytes):
+        """`data` came before."""
+        size: cython.Py_ssize_t = bytes_size(data)
+        while self.data == cython.NULL or self.capacity - self.size < size:
+            self.make_room()
+            if self.capacity - self.size < size:
+                resize_bytes(cython.address(self.data), self.capacity + size)
+                self.capacity += size
+        memcpy(bytes_at(cython.cast(object, self.data)) + self.size, bytes_at(data), size)
+        self.size += size
+
     def finish(self):
         """What came, as bytes; the collector is empty then."""
         size: cython.Py_ssize_t = self.size
@@ -360,7 +379,8 @@ class WritePipe(Pipe):
         if self.phase == STARTING:
             self.phase = OPEN
             if self.notices:
-                self.watch(self.watched | PEER_CLOSED)
+                # a poller that cannot tell reports the end as readability, and unread data as well: see read_event
+                self.watch(self.watched | (PEER_CLOSED if self.loop.poller.edges else READABLE))
         waiter = self.waiter
         if waiter is not None:
             self.waiter = None
@@ -378,8 +398,24 @@ class WritePipe(Pipe):
             return 0
         elif self.notices and revents & (FAULT | HANGUP | PEER_CLOSED):
             self.reader_gone()
-        elif self.watched & WRITABLE and revents & (WRITABLE | FAULT | HANGUP):
-            self.write_ready()
+        else:
+            if self.watched & WRITABLE and revents & (WRITABLE | FAULT | HANGUP):
+                self.write_ready()
+            if self.watched & READABLE and revents & READABLE and self.phase < LOST:
+                self.read_event()
+        return 0
+
+    def read_event(self):
+        """Readable: the reader has gone, or there is data that nobody will read; then its going cannot be noticed."""
+        state: pollfd
+        peeked: cython.char
+        state.fd = self.fd
+        state.events = state.revents = 0
+        if poll(cython.address(state), 1, 0) > 0 or recv(self.fd, cython.address(peeked), 1, MSG_PEEK) == 0:
+            self.reader_gone()
+        else:
+            self.notices = False
+            self.watch(self.watched & ~READABLE)
         return 0
 
     def reader_gone(self):
@@ -441,16 +477,16 @@ def make_write_pipe(loop, pipe, protocol, waiter=None, extra=None):
     return transport
 
 
-def adopt_read(loop, fd, context):
-    """A transport that reads from the non-blocking descriptor `fd`; its owner calls begin()."""
+def adopt_read(loop, fd: cython.int, context):
+    """A transport that reads from the non-blocking descriptor `fd` and owns it; its owner calls _begin()."""
     transport: ReadPipe = ReadPipe.__new__(ReadPipe)
     transport.fd = -1
     transport.open(loop, fd, 0, 0, context)
     return transport
 
 
-def adopt_write(loop, fd, context):
-    """A transport that writes to the non-blocking descriptor `fd`; its owner calls begin()."""
+def adopt_write(loop, fd: cython.int, context):
+    """A transport that writes to the non-blocking descriptor `fd` and owns it; its owner calls _begin()."""
     transport: WritePipe = WritePipe.__new__(WritePipe)
     transport.fd = -1
     transport.notices = True

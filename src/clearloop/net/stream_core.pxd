@@ -51,6 +51,7 @@ cdef class ReaderCore:
     cdef int check_alone(self, str method) except -1
     cdef object take(self, Py_ssize_t count)
     cdef object take_across(self, Py_ssize_t count)
+    cdef int append_all(self, object data, object behind) except -1
     cdef int next_chunk(self) except -1
     cdef object gather(self, Py_ssize_t start, Py_ssize_t end)
     cdef int forget(self) except -1

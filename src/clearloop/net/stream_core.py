@@ -466,6 +466,23 @@ class ReaderCore:
                 break
         return taken
 
+    def _take_all(self):
+        """What was not read yet."""
+        return self.take(self.size) if self.size else _NOTHING
+
+    def _put_back(self, data: bytes):
+        """Let `data` be read first, also behind the end."""
+        if data:
+            self.append_all(data, self._take_all())
+
+    def append_all(self, data, behind):
+        self.head = data
+        self.size = bytes_size(data)
+        self.scanned = 0
+        if bytes_size(behind):
+            self.append(behind)
+        return 0
+
     def next_chunk(self):
         self.offset = 0
         if self.more is None:

@@ -1,0 +1,1 @@
+# The stages at which starting a program may fail, see system/spawn.pxd.

@@ -1,0 +1,738 @@
+"""subprocess_exec, subprocess_shell and the streams over them: what comes through, what is left behind (nothing)."""
+
+import asyncio
+import contextlib
+import errno
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+from process_tools import children, nothing_left, reports, run, until
+
+import clearloop
+
+CAT = ("cat",)
+PYTHON = sys.executable
+WAYS = [clearloop, asyncio]
+both = pytest.mark.parametrize("api", WAYS, ids=["clearloop", "asyncio"])
+
+
+def python(code):
+    return PYTHON, "-c", code
+
+
+async def output(*args, api=clearloop, **options):
+    """(exit code, stdout, stderr) of a program."""
+    process = await api.create_subprocess_exec(*args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    out, err = await process.communicate()
+    return process.returncode, out, err
+
+
+@pytest.fixture(params=["pidfd", "thread"])
+def ends(request, monkeypatch):
+    """How the end of a child is noticed: by its descriptor, or where there is none, by a thread."""
+    monkeypatch.setenv("CLEARLOOP_PIDFD", "1" if request.param == "pidfd" else "0")
+    return request.param
+
+
+# ---- exit codes and streams ------------------------------------------------------------------------------------------
+
+
+@both
+@pytest.mark.parametrize("code", [0, 1, 7, 255])
+def test_exit_codes(api, code, ends):
+    async def main():
+        process = await api.create_subprocess_shell(f"exit {code}")
+        assert await process.wait() == code
+        assert process.returncode == code
+        assert await process.wait() == code
+
+    with nothing_left():
+        run(main())
+
+
+@both
+def test_death_by_signal(api, ends):
+    async def main():
+        process = await api.create_subprocess_exec("sleep", "1000")
+        assert process.returncode is None
+        process.terminate()
+        assert await process.wait() == -signal.SIGTERM
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()  # too late
+
+    with nothing_left():
+        run(main())
+
+
+@both
+def test_communicate_both_ways_and_stderr(api):
+    async def main():
+        data = os.urandom(3 << 20)
+        process = await api.create_subprocess_exec(
+            *python("import sys; d = sys.stdin.buffer.read(); sys.stdout.buffer.write(d); sys.stderr.buffer.write(d)"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert await process.communicate(data) == (data, data)
+        assert process.returncode == 0
+
+    with nothing_left():
+        run(main())
+
+
+@both
+def test_streams_line_by_line(api):
+    async def main():
+        process = await api.create_subprocess_exec(*CAT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for number in range(50):
+            process.stdin.write(b"line %d\n" % number)
+            await process.stdin.drain()
+            assert await process.stdout.readline() == b"line %d\n" % number
+        process.stdin.close()
+        await process.stdin.wait_closed()
+        assert await process.stdout.read() == b""
+        assert await process.wait() == 0
+
+    with nothing_left():
+        run(main())
+
+
+def test_communicate_takes_what_was_read_before_into_account():
+    async def main():
+        process = await clearloop.create_subprocess_exec(*CAT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        process.stdin.write(b"first line\nsecond")
+        assert await process.stdout.readline() == b"first line\n"
+        await until(lambda: process.stdout._buffer == b"second")
+        assert await process.communicate(b" and third") == (b"second and third", None)
+
+    with nothing_left():
+        run(main())
+
+
+def test_communicate_cancelled_leaves_what_came_to_the_stream():
+    async def main():
+        process = await clearloop.create_subprocess_exec(
+            *python("import sys; sys.stdout.write('x' * 300000); sys.stdout.flush(); sys.stdin.read()"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            limit=1 << 20,
+        )
+        pipe = process._transport.get_pipe_transport(1)
+        output = clearloop.subprocess._Output.over(pipe, process.stdout)
+        output.give_back()
+        task = asyncio.create_task(process.stdout.readexactly(10))
+        assert await task == b"x" * 10
+        task = asyncio.create_task(process.communicate())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        rest = await process.stdout.read()
+        assert rest == b"x" * 299990
+        assert await process.wait() == 0
+
+    with nothing_left():
+        run(main())
+
+
+def test_two_hundred_megabytes_both_ways_without_a_second_copy():
+    size = 200 << 20
+
+    async def main():
+        data = bytes(size)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        process = await clearloop.create_subprocess_exec(*CAT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        out, _ = await process.communicate(data)
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) << 10
+        assert len(out) == size and out == data
+        assert grown < size * 1.3
+
+    with nothing_left():
+        run(main())
+
+
+@both
+def test_a_child_that_reads_nothing(api):
+    async def main():
+        process = await api.create_subprocess_exec("true", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert await process.communicate(bytes(1 << 20)) == (b"", None)
+
+    with nothing_left():
+        run(main())
+
+
+@both
+def test_a_child_that_closes_its_stdout_early(api):
+    async def main():
+        process = await api.create_subprocess_exec(
+            *python("import os, sys; os.write(1, b'said'); os.close(1); os.close(2); sys.stdin.read(); os._exit(3)"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert await process.stdout.read() == b"said"
+        assert process.returncode is None
+        process.stdin.close()
+        assert await process.wait() == 3
+
+    with nothing_left():
+        run(main())
+
+
+def test_wait_does_not_wait_for_pipes():
+    async def main():
+        reading, writing = os.pipe()
+        process = await clearloop.create_subprocess_exec(
+            "sh", "-c", "exec 3<&0; cat <&3 & exit 5", stdin=reading, stdout=subprocess.PIPE
+        )
+        os.close(reading)
+        assert await process.wait() == 5
+        os.write(writing, b"from the grandchild")
+        os.close(writing)
+        assert await process.stdout.read() == b"from the grandchild"
+
+    with nothing_left():
+        run(main())
+
+
+# ---- the protocol ----------------------------------------------------------------------------------------------------
+
+
+class Recorder(asyncio.SubprocessProtocol):
+    def __init__(self):
+        self.calls = []
+        self.data = {1: b"", 2: b""}
+        self.lost = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport):
+        self.calls.append("made")
+
+    def pipe_data_received(self, fd, data):
+        self.calls.append(("data", fd))
+        self.data[fd] += data
+
+    def pipe_connection_lost(self, fd, exc):
+        self.calls.append(("closed", fd))
+
+    def process_exited(self):
+        self.calls.append("exited")
+
+    def connection_lost(self, exc):
+        self.calls.append("lost")
+        self.lost.set_result(exc)
+
+
+def test_the_order_of_calls(ends):
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.subprocess_shell(Recorder, "echo out; echo err >&2; exit 4")
+        assert isinstance(transport, asyncio.SubprocessTransport)
+        assert await protocol.lost is None
+        assert protocol.calls[0] == "made" and protocol.calls[-1] == "lost"
+        assert protocol.calls.count("exited") == 1
+        assert {("closed", 0), ("closed", 1), ("closed", 2)} < set(protocol.calls)
+        for fd in (1, 2):
+            assert protocol.calls.index(("data", fd)) < protocol.calls.index(("closed", fd))
+        assert protocol.data == {1: b"out\n", 2: b"err\n"}
+        assert transport.get_returncode() == 4
+        with pytest.raises(ProcessLookupError):
+            transport.kill()
+        transport.close()
+
+    with nothing_left():
+        run(main())
+
+
+@pytest.mark.parametrize(
+    "method", ["connection_made", "pipe_data_received", "pipe_connection_lost", "process_exited", "connection_lost"]
+)
+def test_what_a_callback_raises_is_reported_and_holds_nothing_up(method):
+    async def main():
+        class Broken(Recorder):
+            pass
+
+        def broken(self, *arguments):
+            getattr(Recorder, method)(self, *arguments)
+            raise ValueError(method)
+
+        setattr(Broken, method, broken)
+        with reports() as found:
+            loop = asyncio.get_running_loop()
+            transport, protocol = await loop.subprocess_shell(Broken, "echo out", stdin=None, stderr=None)
+            await protocol.lost
+            await asyncio.sleep(0)
+        assert {str(context["exception"]) for context in found} == {method}
+        transport.close()
+
+    with nothing_left():
+        run(main())
+
+
+def test_extra_info_is_a_popen():
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.subprocess_exec(Recorder, "sleep", "1000", stdout=None, stderr=None)
+        popen = transport.get_extra_info("subprocess")
+        assert isinstance(popen, subprocess.Popen)
+        assert popen.pid == transport.get_pid() and popen.poll() is None
+        assert popen.stdin is transport.get_pipe_transport(0).get_extra_info("pipe")
+        popen.kill()
+        popen.wait()  # takes the exit code away from the loop, which asks the Popen for it
+        await protocol.lost
+        assert transport.get_returncode() == popen.returncode == -signal.SIGKILL
+        transport.close()
+
+    with nothing_left():
+        run(main())
+
+
+def test_a_child_reaped_by_somebody_else_is_255(caplog):
+    async def main():
+        process = await clearloop.create_subprocess_exec("sleep", "1000")
+        os.kill(process.pid, signal.SIGTERM)
+        os.waitpid(process.pid, 0)
+        assert await process.wait() == 255
+
+    with nothing_left():
+        run(main())
+    assert "exit status already read" in caplog.text
+
+
+def test_closing_kills():
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.subprocess_exec(Recorder, "cat")
+        transport.close()
+        assert await transport._wait() == -signal.SIGKILL
+        await protocol.lost
+
+    with nothing_left():
+        run(main())
+
+
+# ---- parameters ------------------------------------------------------------------------------------------------------
+
+
+def test_parameters(tmp_path):
+    async def main():
+        assert (await output("pwd", cwd=tmp_path))[1] == os.fsencode(tmp_path) + b"\n"
+        assert (await output("env", env={"A": "1", "PATH": os.environ["PATH"]}))[1].count(b"A=1\n") == 1
+        assert (await output("/usr/bin/env", env={}))[1] == b""
+        assert (await output("sh", "-c", "umask", umask=0o027))[1] == b"0027\n"
+        show = "import os; print(os.getpid() == os.getsid(0), os.getpid() == os.getpgrp())"
+        assert (await output(*python(show), start_new_session=True))[1] == b"True True\n"
+        assert (await output(*python(show), process_group=0))[1] == b"False True\n"
+        assert (await output("name", "-c", "echo $0", executable="/bin/sh"))[1] == b"name\n"
+        assert (await output(b"echo", b"bytes", tmp_path))[1] == b"bytes " + os.fsencode(tmp_path) + b"\n"
+
+    with nothing_left():
+        run(main())
+
+
+def test_descriptors_are_closed_except_those_passed():
+    async def main():
+        reading, writing = os.pipe()
+        for fd in (reading, writing):
+            os.set_inheritable(fd, True)
+        show = "import os; print(*sorted(map(int, os.listdir('/proc/self/fd'))))"
+        shown = (await output(*python(show)))[1].split()
+        assert set(map(int, shown)) <= {0, 1, 2, 3}
+        shown = (await output(*python(show), pass_fds=(writing,)))[1].split()
+        assert str(writing).encode() in shown and (reading == 3 or str(reading).encode() not in shown)
+        shown = (await output(*python(show), close_fds=False))[1].split()
+        assert {str(writing).encode(), str(reading).encode()} <= set(shown)
+        os.close(reading)
+        os.close(writing)
+
+    with nothing_left():
+        run(main())
+
+
+def test_where_the_streams_lead(tmp_path):
+    async def main():
+        with open(tmp_path / "file", "w+b") as file:
+            process = await clearloop.create_subprocess_exec("echo", "to a file", stdout=file)
+            await process.wait()
+            process = await clearloop.create_subprocess_exec("echo", "by number", stdout=file.fileno())
+            await process.wait()
+            file.seek(0)
+            assert file.read() == b"to a file\nby number\n"
+        process = await clearloop.create_subprocess_shell(
+            "echo one; echo two >&2", stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        assert (await process.communicate())[0] == b"one\ntwo\n"
+        process = await clearloop.create_subprocess_exec("cat", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        assert (await process.communicate())[0] == b""
+        with pytest.raises(ValueError, match="STDOUT can only be used for stderr"):
+            await clearloop.create_subprocess_exec("true", stdout=subprocess.STDOUT)
+
+    with nothing_left():
+        run(main())
+
+
+def test_our_own_low_descriptors_can_change_places():
+    """stdout of the child is our stderr and the other way round: neither overwrites the other."""
+    code = (
+        "import asyncio, clearloop\n"
+        "async def main():\n"
+        "    process = await clearloop.create_subprocess_shell('echo out; echo err >&2', stdout=2, stderr=1)\n"
+        "    await process.wait()\n"
+        "clearloop.run(main())\n"
+    )
+    ran = subprocess.run([PYTHON, "-c", code], capture_output=True, timeout=60)
+    assert (ran.stdout, ran.stderr) == (b"err\n", b"out\n")
+
+
+def test_signals_are_as_popen_leaves_them():
+    async def main():
+        show = "import signal; print(signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL, signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+        before = signal.signal(signal.SIGUSR1, lambda *args: None)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
+        try:
+            ours = (await output(*python(show)))[1]
+            assert ours == subprocess.run(python(show), capture_output=True, check=True).stdout
+            assert b"True" in ours and b"SIGUSR2" in ours
+            sh = "grep SigIgn /proc/self/status"
+            for restore in (True, False):
+                ours = (await output("sh", "-c", sh, restore_signals=restore))[1]
+                theirs = subprocess.run(["sh", "-c", sh], capture_output=True, restore_signals=restore).stdout
+                assert ours == theirs
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2])
+            signal.signal(signal.SIGUSR1, before)
+
+    run(main())
+
+
+def test_what_runs_python_in_the_child_goes_to_popen():
+    async def main():
+        assert (await output("env", preexec_fn=lambda: os.putenv("FROM_PREEXEC", "yes")))[1].count(b"FROM_PREEXEC") == 1
+
+        def broken():
+            raise ValueError("in the child")
+
+        with pytest.raises(subprocess.SubprocessError):
+            await clearloop.create_subprocess_exec("true", preexec_fn=broken, stdout=subprocess.PIPE)
+        process = await clearloop.create_subprocess_exec(
+            *CAT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=lambda: None
+        )
+        assert await process.communicate(b"x" * 200_000) == (b"x" * 200_000, None)
+
+    with nothing_left():
+        run(main())
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may become somebody else")
+def test_user_and_groups():
+    async def main():
+        assert (await output("id", "-u", user=65534))[1] == b"65534\n"
+        assert (await output("id", "-g", group=65534))[1] == b"65534\n"
+        assert (await output("id", "-G", extra_groups=[7, 8], group=65534))[1].split() == [b"65534", b"7", b"8"]
+
+    with nothing_left():
+        run(main())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"universal_newlines": True},
+        {"text": True},
+        {"encoding": "utf-8"},
+        {"errors": "strict"},
+        {"bufsize": 4096},
+        {"shell": True},
+    ],
+)
+def test_text_is_refused(options):
+    async def main():
+        with pytest.raises(ValueError):
+            await clearloop.create_subprocess_exec("true", **options)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "args, options",
+    [
+        (("no-such-program",), {}),
+        (("/no/such/program",), {}),
+        (("/etc/passwd",), {}),
+        (("/",), {}),
+        (("true",), {"cwd": "/no/such/folder"}),
+        (("true",), {"env": {"a=b": "c"}}),
+        (("true\0",), {}),
+        (("true", 5), {}),
+        (("true",), {"no_such_parameter": 1}),
+        (("true",), {"process_group": 1}),
+        (("true",), {"umask": "x"}),
+        (("true",), {"pass_fds": [12345]}),
+        (("true",), {"stdout": 12345}),
+    ],
+)
+def test_the_same_errors_as_popen(args, options):
+    with pytest.raises(Exception) as theirs:
+        subprocess.Popen(args, **options)
+
+    async def main():
+        for more in ({}, {"stdin": subprocess.PIPE}):
+            with pytest.raises(theirs.type) as ours:
+                await clearloop.create_subprocess_exec(*args, **options, **more)
+            if isinstance(theirs.value, OSError):
+                assert ours.value.errno == theirs.value.errno
+                assert ours.value.filename == theirs.value.filename
+
+    with nothing_left():
+        run(main())
+
+
+# ---- faults ----------------------------------------------------------------------------------------------------------
+
+
+def test_no_descriptors_left_starts_nothing_and_leaks_nothing(tmp_path):
+    async def main():
+        await output("true")  # what is imported and opened once is
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        top = os.dup(0)
+        os.close(top)
+        made = tmp_path / "made"
+        failed = 0
+        try:
+            for room in range(12):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (top + room, limits[1]))
+                before = sorted(os.listdir("/proc/self/fd")) if room > 1 else None
+                try:
+                    process = await clearloop.create_subprocess_exec(
+                        "touch", made, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+                    )
+                except OSError as error:
+                    assert error.errno == errno.EMFILE
+                    failed += 1
+                    assert not made.exists()
+                    if before is not None:
+                        assert sorted(os.listdir("/proc/self/fd")) == before
+                else:
+                    await process.communicate()
+                    break
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert failed > 5 and made.exists()
+
+    with nothing_left():
+        run(main())
+
+
+def test_a_thousand_children_at_once(ends):
+    count = 1000 if ends == "pidfd" else 100
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard[1], 8192), hard[1]))
+
+        async def one(number):
+            process = await clearloop.create_subprocess_shell(
+                f"read line; echo $line; exit {number % 200}", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+            started.append(process)
+            await all_started.wait()
+            assert (await process.communicate(b"%d\n" % number))[0] == b"%d\n" % number
+            assert process.returncode == number % 200
+
+        started, all_started = [], asyncio.Event()
+        tasks = [loop.create_task(one(number)) for number in range(count)]
+        await until(lambda: len(started) == count)
+        assert len(children()) >= count
+        if ends == "pidfd":
+            assert threading.active_count() < 20
+        all_started.set()
+        await asyncio.gather(*tasks)
+
+    with nothing_left():
+        run(main())
+
+
+def test_cancelled_at_every_await():
+    async def attempt(steps):
+        async def whole():
+            process = await clearloop.create_subprocess_exec(*CAT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+            try:
+                await process.communicate(bytes(300_000))
+            except asyncio.CancelledError:
+                process.kill()
+                await process.wait()
+                raise
+
+        task = asyncio.create_task(whole())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+            if task.done():
+                return True
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return False
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        for steps in range(12):
+            await attempt(steps)
+            await until(lambda: not children())
+        await until(lambda: len(loop._transports) == 0)
+
+    with nothing_left():
+        run(main())
+
+
+def test_waiters_that_are_cancelled_leave_the_others():
+    async def main():
+        process = await clearloop.create_subprocess_exec("sleep", "1000")
+        waiting = [asyncio.create_task(process.wait()) for _ in range(3)]
+        await asyncio.sleep(0)
+        waiting[1].cancel()
+        await asyncio.sleep(0)
+        process.kill()
+        assert await waiting[0] == await waiting[2] == -signal.SIGKILL
+        assert waiting[1].cancelled()
+
+    with nothing_left():
+        run(main())
+
+
+def test_kill_races(ends):
+    async def main():
+        for number in range(60):
+            process = await clearloop.create_subprocess_shell("exit 3")
+            for _ in range(number % 7):
+                await asyncio.sleep(0.0005)
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGKILL)
+            assert await process.wait() in (3, -signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGKILL)
+
+    with nothing_left():
+        run(main())
+
+
+def test_a_number_that_was_given_away_gets_no_signal(monkeypatch):
+    sent = []
+    monkeypatch.setattr(os, "kill", lambda *arguments: sent.append(arguments))
+
+    async def main():
+        process = await clearloop.create_subprocess_exec("true")
+        transport = process._transport
+        await process.wait()
+        for kill in (process.kill, transport.kill, process.terminate):
+            with contextlib.suppress(ProcessLookupError):
+                kill()
+
+    run(main())
+    assert sent == []
+
+
+def test_a_loop_closed_while_a_child_runs():
+    with nothing_left():
+        loop = clearloop.new_event_loop()
+        process = loop.run_until_complete(
+            clearloop_on(loop, clearloop.create_subprocess_exec("sleep", "1000", stdout=subprocess.PIPE))
+        )
+        pid = process.pid
+        loop.close()
+        with pytest.warns(ResourceWarning, match="unclosed transport"):
+            process._transport.__del__()
+        del process
+        from clearloop.process import launch
+
+        while pid in children():
+            launch.reap_orphans()
+
+
+async def clearloop_on(loop, coroutine):
+    return await coroutine
+
+
+def test_from_a_thread_that_is_not_the_main_one(ends):
+    found = []
+
+    def work():
+        async def main():
+            found.append(await output("echo", "thread", api=asyncio))
+
+        run(main())
+
+    with nothing_left():
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join(60)
+    assert found == [(0, b"thread\n", b"")]
+
+
+def test_nobody_touches_sigchld():
+    async def main():
+        before = signal.getsignal(signal.SIGCHLD)
+        assert (await output("echo", "x"))[1] == b"x\n"
+        assert signal.getsignal(signal.SIGCHLD) is before
+
+    run(main())
+
+
+def test_the_loop_turns_between_starts():
+    """Many at once are started one per turn: a callback has its turn between any two."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        order = []
+
+        def tick():
+            order.append("tick")
+            if len(order) < 400:
+                loop.call_soon(tick)
+
+        class Noting(Recorder):
+            def __init__(self):
+                super().__init__()
+                order.append("start")
+
+        loop.call_soon(tick)
+        made = await asyncio.gather(*[loop.subprocess_exec(Noting, "true") for _ in range(10)])
+        await asyncio.gather(*[protocol.lost for _, protocol in made])
+        for transport, _ in made:
+            transport.close()
+        pids = [transport.get_pid() for transport, _ in made]
+        assert pids == sorted(pids) or len(set(pids)) == 10
+        assert "tick" in order
+
+    with nothing_left():
+        run(main())
+
+
+@pytest.mark.parametrize("environment", [{"PYTHONMALLOC": "debug"}, {"PYTHONASYNCIODEBUG": "1"}, {"GC": "1"}])
+def test_under_hostile_settings(environment):
+    code = """
+import asyncio, gc, os, subprocess, clearloop
+if os.environ.get("GC"):
+    gc.set_threshold(1)
+async def one(number):
+    process = await clearloop.create_subprocess_exec("cat", stdin=-1, stdout=-1)
+    data = bytes([number]) * 200_000
+    assert await process.communicate(data) == (data, None)
+    process = await asyncio.create_subprocess_exec("cat", stdin=-1, stdout=-1)
+    assert await process.communicate(data) == (data, None)
+async def main():
+    await asyncio.gather(*[one(number) for number in range(20)])
+clearloop.run(main())
+print("fine")
+"""
+    ran = subprocess.run(
+        [PYTHON, "-X", "faulthandler", "-W", "error", "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        timeout=100,
+    )
+    assert ran.stdout == b"fine\n", ran.stderr.decode()
