@@ -390,7 +390,10 @@ def test_our_own_low_descriptors_can_change_places():
 
 def test_signals_are_as_popen_leaves_them():
     async def main():
-        show = "import signal; print(signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL, signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+        show = (
+            "import signal; print(signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL); "
+            "print(signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+        )
         before = signal.signal(signal.SIGUSR1, lambda *args: None)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2])
         try:

@@ -28,6 +28,5 @@ cdef class ReadPipe(Pipe):
 
 cdef class WritePipe(Pipe):
     cdef bint notices         # the poller tells when the reader goes: of pipes and sockets, not of terminals
-    cdef int read_event(self) except -1
     cdef int reader_gone(self) except -1
 

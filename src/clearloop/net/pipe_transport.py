@@ -33,7 +33,6 @@ from cython.cimports.clearloop.system.epoll import close_fd
 from cython.cimports.clearloop.system.methods import bytes_at, bytes_of_size_raw, bytes_size, resize_bytes
 from cython.cimports.clearloop.system.pipes import read_fd, write_fd, writev
 from cython.cimports.clearloop.system.poller import FAULT, HANGUP, PEER_CLOSED, READABLE, WRITABLE
-from cython.cimports.clearloop.system.sockets import MSG_PEEK, poll, pollfd, recv
 from cython.cimports.libc.errno import EAGAIN, EBADF, EINTR, errno
 from cython.cimports.libc.stdint import uint32_t
 from cython.cimports.libc.string import memcpy
@@ -379,8 +378,7 @@ class WritePipe(Pipe):
         if self.phase == STARTING:
             self.phase = OPEN
             if self.notices:
-                # a poller that cannot tell reports the end as readability, and unread data as well: see read_event
-                self.watch(self.watched | (PEER_CLOSED if self.loop.poller.edges else READABLE))
+                self.watch(self.watched | PEER_CLOSED)
         waiter = self.waiter
         if waiter is not None:
             self.waiter = None
@@ -398,24 +396,8 @@ class WritePipe(Pipe):
             return 0
         elif self.notices and revents & (FAULT | HANGUP | PEER_CLOSED):
             self.reader_gone()
-        else:
-            if self.watched & WRITABLE and revents & (WRITABLE | FAULT | HANGUP):
-                self.write_ready()
-            if self.watched & READABLE and revents & READABLE and self.phase < LOST:
-                self.read_event()
-        return 0
-
-    def read_event(self):
-        """Readable: the reader has gone, or there is data that nobody will read; then its going cannot be noticed."""
-        state: pollfd
-        peeked: cython.char
-        state.fd = self.fd
-        state.events = state.revents = 0
-        if poll(cython.address(state), 1, 0) > 0 or recv(self.fd, cython.address(peeked), 1, MSG_PEEK) == 0:
-            self.reader_gone()
-        else:
-            self.notices = False
-            self.watch(self.watched & ~READABLE)
+        elif self.watched & WRITABLE and revents & (WRITABLE | FAULT | HANGUP):
+            self.write_ready()
         return 0
 
     def reader_gone(self):

@@ -43,7 +43,7 @@ from cython.cimports.clearloop.system.capi import (
     take_error,
 )
 from cython.cimports.clearloop.system.epoll import close_fd
-from cython.cimports.clearloop.system.methods import bytes_at, bytes_size, call_method_raw, get_buffer_raw, set_attribute
+from cython.cimports.clearloop.system.methods import bytes_at, bytes_size, call_method_raw, get_buffer_raw
 from cython.cimports.clearloop.system.poller import FAULT, HANGUP, READABLE, WRITABLE
 from cython.cimports.clearloop.system.slots import set_attribute, track
 from cython.cimports.clearloop.system.sockets import (

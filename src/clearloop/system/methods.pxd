@@ -11,5 +11,3 @@ cdef extern from "Python.h":
     PyObject* bytes_of_size_raw "PyBytes_FromStringAndSize"(const char* data, Py_ssize_t size) except NULL
     # only while nobody else holds it; on failure NULL is left behind
     int resize_bytes "_PyBytes_Resize"(PyObject** data, Py_ssize_t size) except -1
-    # object.__setattr__, also for extension types that are derived from one with a __setattr__; NULL: delete
-    int set_attribute "PyObject_GenericSetAttr"(object o, object name, PyObject* value) except -1
