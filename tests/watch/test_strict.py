@@ -27,8 +27,8 @@ BLOCKS = """
     """
 # by the processor's time: the machine may be busy with others
 COMPUTES = BLOCKS.replace("time.sleep(0.25)", "exec('while time.thread_time() < 0.8: sum(range(1000))')")
-MEANT = BLOCKS.replace("time.sleep(0.25)", "exec('with clearloop.watch.expect_block(str(1)): time.sleep(0.25)')").replace(
-    "asyncio, time", "asyncio, time, clearloop"
+MEANT = BLOCKS.replace("asyncio, time", "asyncio, time, clearloop").replace(
+    "time.sleep(0.25)", "exec('with clearloop.watch.expect_block(str(1)): time.sleep(0.25)')"
 )
 
 

@@ -138,7 +138,8 @@ FREE = {
         """,
     "a job in a process": """
         from concurrent.futures import ProcessPoolExecutor
-        with ProcessPoolExecutor(1) as pool:
+        import multiprocessing
+        with ProcessPoolExecutor(1, multiprocessing.get_context("fork")) as pool:  # the others import this file
             await loop.run_in_executor(pool, int)
         """,
     "a handler of the loop's": """
