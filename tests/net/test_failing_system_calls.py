@@ -88,3 +88,39 @@ def test_a_loop_that_cannot_be_made_leaves_nothing_behind(faulty):
     """
     done = faulty("-c", program)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
+
+def test_a_server_that_is_short_of_everything_accepts_again_when_it_can(faulty):
+    """No descriptor for the connection, and then, when it is tried again, no place for the listening socket."""
+    program = """if True:
+        import asyncio, ctypes, errno, socket, clearloop
+        import clearloop.net.listener
+        clearloop.net.listener.REST = 0.01
+        shim = ctypes.CDLL(None)
+        reports = []
+
+        def reported(loop, context):
+            reports.append(context["exception"].errno)
+            if len(reports) == 1:
+                shim.fault_arm(b"epoll_ctl", 0, 2, errno.ENOSPC)
+
+        class Greeting(asyncio.Protocol):
+            def connection_made(self, transport):
+                transport.write(b"here")
+                transport.close()
+
+        async def main():
+            loop = asyncio.get_running_loop()
+            loop.set_exception_handler(reported)
+            server = await loop.create_server(Greeting, "127.0.0.1", 0)
+            shim.fault_arm(b"accept4", 0, 1, errno.EMFILE)
+            with socket.create_connection(server.sockets[0].getsockname(), timeout=20) as client:
+                assert await asyncio.to_thread(client.recv, 100) == b"here"
+            server.close()
+            await server.wait_closed()
+
+        clearloop.run(main())
+        assert reports == [errno.EMFILE, errno.ENOSPC, errno.ENOSPC], reports
+    """
+    done = faulty("-c", program)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

@@ -174,8 +174,19 @@ class Listener(Source):
         return 0
 
     def _resume_later(self):
-        if self.sock.fileno() == self.fd:
+        if self.sock.fileno() != self.fd:
+            return
+        try:
             self._resume()
+        except OSError as error:  # the kernel has no memory, or no place, for the registration: it may have later
+            self.loop.call_later(REST, self._resume_later)
+            self.loop.call_exception_handler(
+                {
+                    "message": "the listening socket cannot be watched yet",
+                    "exception": error,
+                    "socket": trsock.TransportSocket(self.sock),
+                }
+            )
 
     def __repr__(self):
         return f"<Listener fd={self.fd} of {self.server!r}>"
