@@ -31,9 +31,8 @@ THEMES = (
     "bulk",
     "names",
     "web",
-    "memory",
-    "startup",
-)
+    "children", "memory",
+    "startup")
 
 STEPS = "steps"  # body(bench, n) does n operations: thousand operations per second of CPU time
 SERVER = "server"  # body(bench) -> address, under load from outside: microseconds of CPU time per request
