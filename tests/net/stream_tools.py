@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 
 import clearloop
 from clearloop.net.transport import make_stream
@@ -153,3 +154,13 @@ def reports():
 
 def open_descriptors():
     return sorted(os.listdir("/proc/self/fd"))
+
+
+def left_open(before):
+    """The descriptors that were not there `before` (of open_descriptors()); a watchdog opens some for a moment."""
+    for _ in range(200):
+        more = set(open_descriptors()) - set(before)
+        if not more:
+            break
+        time.sleep(0.005)
+    return more

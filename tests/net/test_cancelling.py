@@ -5,13 +5,12 @@ Each operation is first let run for no turn at all, then for one, two, and so on
 
 import asyncio
 import gc
-import os
 import socket
 import tempfile
 import warnings
 
 import pytest
-from stream_tools import run
+from stream_tools import left_open, open_descriptors, run
 
 import clearloop
 
@@ -216,12 +215,12 @@ def test_at_every_turn(operation, twice):
         peer = Peer()
         await operation_once(loop, peer, MOST, False)  # what is loaded and started once is no leak
         peer.refresh()
-        before = sorted(os.listdir("/proc/self/fd"))
+        before = open_descriptors()
         cancelled = 0
         for turns in range(MOST):
             ended = await operation_once(loop, peer, turns, twice)
             peer.refresh()
-            assert sorted(os.listdir("/proc/self/fd")) == before, f"after {turns} turns"
+            assert left_open(before) == set(), f"after {turns} turns"
             assert asyncio.all_tasks() == {asyncio.current_task()}, f"after {turns} turns"
             assert reports == [], f"after {turns} turns"
             if ended:

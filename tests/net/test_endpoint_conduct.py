@@ -4,12 +4,12 @@ Each program runs on asyncio's loop (the oracle) and on clearloop's.
 """
 
 import asyncio
-import os
 import socket
 import tempfile
 
 import pytest
 from socket_tools import unused_port
+from stream_tools import left_open, open_descriptors
 
 import clearloop
 
@@ -175,10 +175,10 @@ def test_it_ends_as_on_asyncio(where, act):
             async with asyncio.timeout(LIMIT):
                 return await conduct(where, act)
 
-        before = len(os.listdir("/proc/self/fd"))
+        before = open_descriptors()
         with asyncio.Runner(loop_factory=new_loop) as runner:
             seen[name] = runner.run(main())
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert left_open(before) == set()
     if where == "connection_lost":  # asyncio still sends from there, over some sockets
         for calls in seen.values():
             calls[2][:] = [data for data in calls[2] if data not in (b"more", b"farewell")]
@@ -209,10 +209,10 @@ def test_in_error_received(act):
         expected = {"fail": ["ValueError"], "close_and_fail": ["ValueError"], "fail_as_cancelled": ["CancelledError"]}
         assert reports == expected.get(act.__name__, [])
 
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_descriptors()
     with asyncio.Runner(loop_factory=clearloop.new_event_loop) as runner:
         runner.run(main())
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert left_open(before) == set()
 
 
 def test_mutable_buffers_are_snapshots_however_they_are_sent():

@@ -1,11 +1,11 @@
 """Sockets of every family that asyncio takes: where the general calls get an unusual socket, they work all the same."""
 
 import asyncio
-import os
 import socket
 import struct
 
 import pytest
+import stream_tools
 from socket_tools import on_loop, tcp_pair, unix_pair
 from test_datagram import Recorder as Endpoint
 from test_datagram import end
@@ -212,11 +212,11 @@ async def test_the_kinds_of_sockets_that_each_call_takes(loop):
             "create_datagram_endpoint",
         },
     }
-    before = len(os.listdir("/proc/self/fd"))
+    before = stream_tools.open_descriptors()
     for (family, kind), names in refused.items():
         for name in sorted(names):
             with socket.socket(family, kind) as sock:
                 with pytest.raises(ValueError, match="was expected"):
                     await calls[name](sock)
                 assert sock.fileno() >= 0  # still the caller's
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert stream_tools.left_open(before) == set()

@@ -5,10 +5,10 @@ reports, the same bytes at the other end, and no descriptor left.
 """
 
 import asyncio
-import os
 import socket
 
 import pytest
+from stream_tools import left_open, open_descriptors
 
 import clearloop
 
@@ -295,10 +295,10 @@ def test_it_ends_as_on_asyncio(factory, where, act):
             async with asyncio.timeout(LIMIT):
                 return await conduct(factory, where, act)
 
-        before = len(os.listdir("/proc/self/fd"))
+        before = open_descriptors()
         with asyncio.Runner(loop_factory=new_loop) as runner:
             seen[name] = runner.run(main())
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert left_open(before) == set()
     if (where, act) == ("get_buffer", switch):  # asyncio calls a method of the other kind that the new one has not
         assert ("other", "data_received") in seen["clearloop"][0] and seen["clearloop"][1] == []
     else:

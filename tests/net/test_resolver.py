@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import itertools
-import os
 import random
 import socket
 import subprocess
@@ -12,6 +11,7 @@ import threading
 import weakref
 
 import pytest
+import stream_tools
 from socket_tools import on_loop, turns
 
 import clearloop
@@ -226,14 +226,14 @@ async def test_debug_mode_tells_how_long_a_lookup_took(loop, monkeypatch, caplog
 
 def test_many_loops_leave_no_threads_behind():
     before = threading.active_count()
-    descriptors = len(os.listdir("/proc/self/fd"))
+    descriptors = stream_tools.open_descriptors()
     for _ in range(5):
         clearloop.run(look_up())
     for thread in threading.enumerate():
         if thread.name.startswith("resolver"):
             thread.join(20)
     assert threading.active_count() == before
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert stream_tools.left_open(descriptors) == set()
 
 
 async def look_up():

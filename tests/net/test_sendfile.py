@@ -7,7 +7,7 @@ import socket
 import tempfile
 
 import pytest
-from stream_tools import Recorder, open_descriptors, over, read_all, run, stream, tcp_pair, until
+from stream_tools import Recorder, left_open, open_descriptors, over, read_all, run, stream, tcp_pair, until
 
 CONTENT = bytes(range(256)) * 12_000  # 3 MB: more than the sockets hold
 
@@ -344,7 +344,7 @@ def test_a_cancelled_call_on_a_socket_leaves_the_file_behind_what_was_sent(real_
         sending.cancel()
         with pytest.raises(asyncio.CancelledError):
             await sending
-        assert open_descriptors() == before
+        assert left_open(before) == set()
         position = real_file.tell()
         await_rest = asyncio.create_task(read_all(theirs))
         await loop.sock_sendall(ours, b"!")  # nobody stands in the way
