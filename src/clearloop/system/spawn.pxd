@@ -63,10 +63,8 @@ cdef extern from *:
         program->stage = CLEARLOOP_FAILED;
         /* Handlers of ours must not run here: they would run on our memory. */
         for (number = 1; number < NSIG; number++) {
-            if (sigaction(number, NULL, &action) < 0 || (action.sa_flags & SA_SIGINFO) == 0 && (
-                    action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN)) {
-                continue;
-            }
+            if (sigaction(number, NULL, &action) < 0) continue;
+            if (!(action.sa_flags & SA_SIGINFO) && (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN)) continue;
             memset(&action, 0, sizeof(action));
             action.sa_handler = SIG_DFL;
             sigaction(number, &action, NULL);
