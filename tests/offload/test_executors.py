@@ -25,7 +25,14 @@ def _loky():
 def _interpreters():
     if sys.version_info < (3, 14):
         pytest.skip("from Python 3.14")
-    return concurrent.futures.InterpreterPoolExecutor(2)
+    here = os.path.dirname(__file__)
+    return concurrent.futures.InterpreterPoolExecutor(2, initializer=_find_jobs_in, initargs=(here,))
+
+
+def _find_jobs_in(folder):
+    import sys
+
+    sys.path.insert(0, folder)
 
 
 @pytest.fixture(params=[_processes, _loky, _interpreters], ids=["processes", "loky", "interpreters"])
@@ -109,8 +116,9 @@ def test_coroutines_are_refused(run, processes):
     run(main())
 
 
-async def _exists(path):
+async def _exists(path, task=None):
     while not path.exists():
+        assert task is None or not task.done(), task
         await asyncio.sleep(0.002)
 
 
@@ -120,7 +128,7 @@ def test_a_cancellation_waits_for_the_end(run, pool, tmp_path):
     async def main():
         call = clearloop.run_sync(jobs.touch_and_wait, str(begun), str(go), executor=pool)
         task = asyncio.ensure_future(call)
-        await _exists(begun)
+        await _exists(begun, task)
         task.cancel()
         await asyncio.sleep(0.05)
         assert not task.done()
