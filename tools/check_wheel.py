@@ -77,7 +77,8 @@ def check_missing_compiler(archive, python):
 
 
 FOREIGN = """
-import platform, runpy, setuptools, sys
+import platform, runpy, setuptools.command.build_ext, sys, sysconfig
+sysconfig.get_config_vars()  # which would look for the other system's
 sys.platform, platform.system, sys.argv = "win32", lambda: "Windows", ["setup.py", "bdist_wheel"]
 runpy.run_path("setup.py")
 """

@@ -6,7 +6,6 @@ stands here in plain Python.
 """
 
 import asyncio
-import importlib
 import socket
 import sys
 import warnings
@@ -17,25 +16,10 @@ from clearloop.engine import errors, findings
 from clearloop.engine.core import Engine
 from clearloop.engine.readiness import Readiness, descriptor_of
 from clearloop.engine.signals import Signals
+from clearloop.net import literals, sockets
 from clearloop.net.transports import Transports
 
 __all__ = ["EventLoop", "new_event_loop"]
-
-
-class _Later:
-    """A method that lies in another module: the first look at it loads that and puts the method itself in its place."""
-
-    def __init__(self, module):
-        self.module = module
-
-    def __set_name__(self, owner, name):
-        self.owner = owner
-        self.name = name
-
-    def __get__(self, instance, owner):
-        method = getattr(importlib.import_module(self.module), self.name)
-        setattr(self.owner, self.name, method)
-        return method.__get__(instance, owner)
 
 
 class EventLoop(Engine, asyncio.AbstractEventLoop):
@@ -224,6 +208,9 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
 
         https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.shutdown_default_executor
         """
+        if self._default_executor is None:
+            self._executor_down = True  # and nothing is loaded for it: descriptors may be short
+            return
         from clearloop.offload import executor
 
         await executor.shutdown_default_executor(self, timeout)
@@ -340,15 +327,15 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
 
     # ---- sockets by hand: net/sockets.py ---------------------------------------------------------------------------
 
-    sock_recv = _Later("clearloop.net.sockets")
-    sock_recv_into = _Later("clearloop.net.sockets")
-    sock_recvfrom = _Later("clearloop.net.sockets")
-    sock_recvfrom_into = _Later("clearloop.net.sockets")
-    sock_sendall = _Later("clearloop.net.sockets")
-    sock_sendto = _Later("clearloop.net.sockets")
-    sock_sendfile = _Later("clearloop.net.sockets")
-    sock_connect = _Later("clearloop.net.sockets")
-    sock_accept = _Later("clearloop.net.sockets")
+    sock_recv = sockets.sock_recv
+    sock_recv_into = sockets.sock_recv_into
+    sock_recvfrom = sockets.sock_recvfrom
+    sock_recvfrom_into = sockets.sock_recvfrom_into
+    sock_sendall = sockets.sock_sendall
+    sock_sendto = sockets.sock_sendto
+    sock_sendfile = sockets.sock_sendfile
+    sock_connect = sockets.sock_connect
+    sock_accept = sockets.sock_accept
 
     # ---- files: net/sendfile.py ------------------------------------------------------------------------------------
 
@@ -394,7 +381,7 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
         Names are looked up in threads of the resolver's own, at most 16 at a time.  Raises socket.gaierror.
         https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.getaddrinfo
         """
-        found = _rows(host, port, family, type, proto, flags)
+        found = literals.rows(host, port, family, type, proto, flags)
         if found is None:
             from clearloop.net import resolver
 
@@ -766,15 +753,6 @@ def _submit(loop, executor, func, args):
 
     _submit = submit
     return submit(loop, executor, func, args)
-
-
-def _rows(*address):
-    """The same for the first address."""
-    global _rows
-    from clearloop.net.literals import rows
-
-    _rows = rows
-    return rows(*address)
 
 
 def _stop_when_done(future):

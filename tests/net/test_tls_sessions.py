@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
+import clearloop
 from clearloop.net.tls import native_session
 from clearloop.net.tls.by_hand import HandDriven
 from clearloop.net.tls.native_session import layout_of, make_native_session, refusal
 from clearloop.net.tls.object_session import make_object_session
 
 CERTIFICATES = Path(__file__).parent / "certificates"
-SOURCE = str(Path(__file__).parents[2] / "src")
+SOURCE = str(Path(clearloop.__file__).parents[1])  # the one that is tested, which may be an installed one
 TLS12, TLS13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 VERSIONS = [TLS12, TLS13]
 

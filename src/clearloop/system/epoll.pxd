@@ -89,5 +89,3 @@ cdef extern from *:
     """
     int open_pipe "clearloop_open_pipe"(int* ends) nogil  # neither end blocks, exec closes both
     bint is_descriptor "clearloop_is_descriptor"(int fd) nogil  # else errno is EBADF
-    ssize_t read_fd "read"(int fd, void* buffer, size_t size) nogil
-    ssize_t write_fd "write"(int fd, const void* buffer, size_t size) nogil

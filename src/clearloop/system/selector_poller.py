@@ -29,7 +29,8 @@ from cython.cimports.clearloop.system.capi import (
     exiting,
 )
 from cython.cimports.clearloop.system.clock import monotonic_ns
-from cython.cimports.clearloop.system.epoll import close_fd, is_descriptor, open_pipe, read_fd, write_fd
+from cython.cimports.clearloop.system.epoll import close_fd, is_descriptor, open_pipe
+from cython.cimports.clearloop.system.pipes import read_fd, write_fd
 from cython.cimports.clearloop.system.poller import PEER_CLOSED, READABLE, WRITABLE, Event, Poller, Registration
 from cython.cimports.clearloop.system.sockets import (
     MSG_DONTWAIT,
