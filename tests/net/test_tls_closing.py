@@ -171,6 +171,29 @@ def test_what_is_queued_is_sent_although_the_peer_has_ended(end):
     run(main())
 
 
+def test_what_comes_behind_a_close_notify_is_dropped_and_costs_no_memory():
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol, peer = await raw_peer()
+        payload = os.urandom(8_000_000)
+        transport.write(payload)
+        await peer.send_raw(peer.goodbye())
+        await protocol.ended
+        for _ in range(40):
+            await loop.sock_sendall(peer.sock, bytes(100_000))
+            await asyncio.sleep(0)
+        assert transport.get_read_buffer_size() == 0
+        assert not protocol.lost.done()  # the rest is still to be sent
+        try:
+            assert await peer.read_to_close() == payload
+        except ConnectionResetError:
+            pass  # what was not read of it when the socket closed: TCP's own answer
+        assert await protocol.lost is None
+        peer.close()
+
+    run(main())
+
+
 def test_both_close_at_the_same_time():
     async def main():
         (client, near), (server, far) = await tls_pair()

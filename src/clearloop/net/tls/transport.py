@@ -207,6 +207,8 @@ class TLSTransport(Layer):
 
     def take_in(self, data, size, scratch):
         session: Session = self.session
+        if self.peer_closed:
+            return 0  # what comes behind a close_notify is nobody's
         session.feed(data, size)
         try:
             self.advance(scratch)
@@ -227,6 +229,9 @@ class TLSTransport(Layer):
             self.transmit_outgoing()  # what TLS itself has to say: new keys, tickets
             if self.size and self.phase == OPEN and not self.congested():
                 self.encrypt()  # it may have waited for the peer
+                self.water_rises()
+                if self.protocol_paused and self.phase == OPEN and self.unsent() <= self.low:
+                    self.resume_protocol()
         return 0
 
     def shake(self):
@@ -497,7 +502,7 @@ class TLSTransport(Layer):
                 self.error = error
             finally:
                 self.working = False
-            if self.error is not None:
+            if self.error is not None and self.phase == CLOSING:
                 error = self.error
                 self.error = None
                 return self.session_failed(error)
@@ -792,6 +797,8 @@ class TLSTransport(Layer):
                     break
                 self.drop_encrypted(count)
                 batch -= count
+            if self.phase >= LOST:
+                break  # a callback of OpenSSL's has ended it
             if self.error is not None:
                 error = self.error
                 self.error = None
