@@ -32,6 +32,23 @@ def test_running_does_not_load(module):
     assert module not in modules_after(code + "pass")
 
 
+def test_a_program_in_which_nothing_goes_wrong_does_not_load_watch():
+    """Though it waits for threads and sockets, loses nothing and forgets nothing."""
+    code = (
+        "import asyncio, clearloop\n"
+        "async def main():\n"
+        "    await clearloop.to_thread(int)\n"
+        "    await clearloop.gather(clearloop.sleep(0.01), clearloop.to_thread(int))\n"
+        "    async def close(reader, writer): writer.close()\n"
+        "    server = await clearloop.start_server(close, '127.0.0.1', 0)\n"
+        "    await clearloop.open_connection(*server.sockets[0].getsockname())\n"
+        "    server.close()\n"
+        "    task = clearloop.create_task(clearloop.sleep(9)); await clearloop.sleep(0); task.cancel()\n"
+        "clearloop.run(main())\n"
+    )
+    assert not [name for name in modules_after(code + "pass") if name.startswith("clearloop.watch")]
+
+
 def test_the_loop_loads_ssl_only_because_asyncio_does():
     if "ssl" in modules_after("import asyncio"):
         pytest.skip("this Python's asyncio imports ssl itself")

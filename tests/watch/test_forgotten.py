@@ -161,6 +161,16 @@ def test_a_coroutine_whose_task_never_ran_is_not_forgotten(programs):
     assert not [found for found in programs.records(kind="never_awaited") if found["task"] is None]
 
 
+def test_loops_of_other_threads(programs):
+    """Origin tracking is each thread's own."""
+    text, line = program(PROGRAMS["in a function that the task has left"])
+    thread = "import threading\nthreading.Thread(target=lambda: asyncio.run(main())).start()"
+    text = text.replace("asyncio.run(main())", thread)
+    programs.run("--report", "found.jsonl", text=text)
+    (found,) = programs.records(kind="never_awaited")
+    assert (found["line"], found["certain"]) == (line, True)
+
+
 # -- the search --
 
 

@@ -29,10 +29,8 @@ def watch(report: str | None, strict: bool) -> Watching:
         # for the processes that the program starts
         os.environ["CLEARLOOP_REPORT"] = settings.report
     watching = Watching(strict)
+    findings.origins = strict or settings.report is not None
     findings.arm()
-    if strict or settings.report is not None:
-        # Python then notes where each coroutine is created: exact, for some 100 ns each
-        sys.set_coroutine_origin_tracking_depth(max(1, sys.get_coroutine_origin_tracking_depth()))
     return watching
 
 

@@ -1,4 +1,6 @@
 """Types of findings.py, for the command."""
 
+origins: bool
+
 def arm() -> None: ...
 def at_exit() -> None: ...
