@@ -1011,7 +1011,19 @@ class TLSTransport(Layer):
 
     @property
     def _ssl_protocol(self):
-        return self  # transport and protocol are one here
+        return self  # transport and protocol are one here; the names below are those of asyncio's protocol
+
+    @property
+    def _transport(self):
+        return self.lower
+
+    @property
+    def _app_protocol(self):
+        return self.protocol
+
+    @property
+    def _app_reading_paused(self):
+        return bool(self.paused)
 
     @property
     def _loop(self):
