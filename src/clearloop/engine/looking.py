@@ -9,20 +9,17 @@ import types
 
 import cython
 from cython.cimports.clearloop.engine.scheduler import Scheduler
-from cython.cimports.clearloop.system.capi import Py_DECREF_raw, PyThreadState, steal
+from cython.cimports.clearloop.system.capi import Py_DECREF_raw, steal
 from cython.cimports.clearloop.system.frames import (
     PyGC_Disable,
     PyGC_Enable,
     attribute_raw,
-    first_thread,
     frame_back,
     frame_code,
     frame_globals,
     frame_lasti,
     frame_local,
-    next_thread,
     thread_frame,
-    thread_ident,
 )
 from cython.cimports.clearloop.system.probe import STOPPED
 from cython.cimports.cpython.ref import PyObject
@@ -58,23 +55,6 @@ def frames_of(loop: Scheduler, end):
     collects: cython.bint = PyGC_Disable()
     try:
         return walk(loop.probe.thread, end)
-    finally:
-        if collects:
-            PyGC_Enable()
-
-
-def frames_of_other(loop: Scheduler, holder: cython.size_t):
-    """(ident, frames) of another thread, by the address of its state; None when it is gone, or is the loop's own."""
-    thread: cython.pointer(PyThreadState) = first_thread(loop.probe.interpreter)
-    if holder == 0 or holder == cython.cast(cython.size_t, loop.probe.thread):
-        return None
-    while thread != cython.NULL and cython.cast(cython.size_t, thread) != holder:
-        thread = next_thread(thread)
-    if thread == cython.NULL:
-        return None
-    collects: cython.bint = PyGC_Disable()
-    try:
-        return thread_ident(thread), walk(thread, None)
     finally:
         if collects:
             PyGC_Enable()

@@ -48,8 +48,6 @@ cdef extern from *:
         return value;
     }
 
-    static unsigned long clearloop_thread_ident(PyThreadState *thread) { return thread->thread_id; }
-
     /* An attribute as object.__getattribute__ finds it, if that runs no code of the program; else NULL, no error. */
     static PyObject *clearloop_attribute(PyObject *o, PyObject *name) {
         PyTypeObject *type = Py_TYPE(o);
@@ -94,6 +92,3 @@ cdef extern from *:
     bint PyGC_Disable()
     bint PyGC_Enable()
 
-    PyThreadState* first_thread "PyInterpreterState_ThreadHead"(void* interpreter)
-    PyThreadState* next_thread "PyThreadState_Next"(PyThreadState* thread)
-    unsigned long thread_ident "clearloop_thread_ident"(PyThreadState* thread)

@@ -86,8 +86,8 @@ cdef struct Probe:
     bint reported              # this stretch is known: it was handed over, or is none
     int64_t next_look
     int looks
-    int64_t machine            # how long the machine did not run us, to be counted
-    bint counted
+    int64_t missed             # how long the machine has not run us, in this stretch
+    int64_t machine            # the same of a stretch that is over: to be counted
     Mark marks[MARKS]
     int mark_count
     int mark_stride

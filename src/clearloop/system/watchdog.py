@@ -64,6 +64,7 @@ from cython.cimports.clearloop.system.probe import (
     Probe,
     fence,
 )
+from cython.cimports.clearloop.system.unlocked import frames_unlocked, ident_unlocked, uintptr_t
 from cython.cimports.cpython.exc import PyErr_WriteUnraisable
 from cython.cimports.cpython.ref import PyObject
 from cython.cimports.libc.stdint import int64_t, uint64_t
@@ -204,6 +205,7 @@ def facts_of(probe):
     lock()
     now: int64_t = monotonic_ns()
     delay: int64_t = run_delay(probe.tid)
+    catch_up(probe, now)
     looked: cython.bint = probe.delay_since != 0
     facts = (
         now,
@@ -382,9 +384,8 @@ def look_at(probe: cython.pointer(Probe), now: int64_t, late: int64_t) -> cython
     looked: int64_t = probe.looked
     own: int64_t
     probe.looked = now
-    if late >= probe.threshold and was == RUNNING and probe.machine == 0 and probe.threshold != 0:
-        probe.machine = late  # nobody ran: the process was stopped, or the machine was elsewhere
-        probe.counted = True
+    if late >= probe.threshold and was == RUNNING and late > probe.missed:
+        probe.missed = late  # nobody ran: the process was stopped, or the machine was elsewhere
     probe.seen_activity = activity
     if activity != RUNNING or probe.threshold == 0:
         quiet: cython.bint = activity == STOPPED or (was == WAITING and turns == probe.seen_turns)
@@ -416,10 +417,10 @@ def look_at(probe: cython.pointer(Probe), now: int64_t, late: int64_t) -> cython
         return True
     own = now - probe.turn_since - not_its_fault(probe)
     if own < probe.threshold:
-        if now - probe.turn_since >= probe.threshold and probe.machine == 0 and not probe.counted:
-            probe.machine = now - probe.turn_since
-            probe.counted = True
+        if now - probe.turn_since >= probe.threshold:
+            probe.missed = now - probe.turn_since
         return True
+    probe.missed = 0
     if probe.slow == 0:
         own = now - probe.step_since - not_its_fault(probe)
         probe.looks = 0
@@ -435,6 +436,9 @@ def look_at(probe: cython.pointer(Probe), now: int64_t, late: int64_t) -> cython
 @cython.nogil
 @cython.exceptval(check=False)
 def forget_stretch(probe: cython.pointer(Probe)) -> cython.void:
+    if probe.missed != 0 and probe.machine == 0:
+        probe.machine = probe.missed
+    probe.missed = 0
     probe.late = probe.in_gil = probe.in_gc = probe.in_fault = 0
     probe.delay_since = probe.sampled = probe.next_look = 0
     probe.mark_count = probe.mark_skip = 0
@@ -443,7 +447,7 @@ def forget_stretch(probe: cython.pointer(Probe)) -> cython.void:
     probe.call = -1
     probe.kind = 0
     probe.holder = cython.NULL
-    probe.reported = probe.counted = False
+    probe.reported = False
     if probe.slow != 0 and probe.activity != RUNNING:
         probe.slow = 0
 
@@ -514,6 +518,24 @@ def add_up(probe: cython.pointer(Probe), passed: int64_t) -> cython.void:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
+def catch_up(probe: cython.pointer(Probe), now: int64_t) -> cython.void:
+    """We could not look for a while, since we waited for the GIL: the thread did what it was mostly seen doing."""
+    passed: int64_t = now - probe.sampled
+    seen: int64_t = probe.sampled - probe.delay_since
+    if probe.sampled == 0:
+        return
+    if 2 * probe.in_gil > seen:
+        probe.in_gil += passed
+    elif 2 * probe.in_gc > seen:
+        probe.in_gc += passed
+    else:
+        add_up(probe, passed)
+    probe.sampled = now
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 def first_that_needs_the_gil() -> cython.pointer(Probe):
     probe: cython.pointer(Probe) = _probes
     while probe != cython.NULL:
@@ -571,6 +593,17 @@ def free_the_gone() -> cython.void:
 
 # ---- the thread, with the GIL --------------------------------------------------------------------------------------
 
+# The frames of the thread that we wait for, as they stood before we waited: see unlocked.pxd
+_spot_codes = cython.declare(uintptr_t[200])
+_spot_offsets = cython.declare(cython.int[200])
+_spots = cython.declare(cython.int, 0)
+# and those of the thread that had it
+_hog_codes = cython.declare(uintptr_t[50])
+_hog_offsets = cython.declare(cython.int[50])
+_hog_spots = cython.declare(cython.int, 0)
+_hog = cython.declare(cython.ulong, 0)
+SOON = cython.declare(int64_t, 10_000_000)  # two switch intervals: who gives the GIL back on request, does so by then
+
 _gil = cython.declare(PyGILState_STATE)
 _thread = cython.declare(cython.pointer(PyThreadState), cython.NULL)
 
@@ -580,8 +613,15 @@ _thread = cython.declare(cython.pointer(PyThreadState), cython.NULL)
 @cython.exceptval(check=False)
 def observe(probe: cython.pointer(Probe)) -> cython.void:
     """Take the GIL, with a thread state of our own that is made once, and let the observer do its work."""
-    global _gil, _thread
+    global _gil, _thread, _spots, _hog_spots, _hog
     began: int64_t = monotonic_ns()
+    _spots = _hog_spots = 0
+    _hog = 0
+    if probe != cython.NULL and probe.activity == RUNNING:
+        _spots = frames_unlocked(probe.thread, _spot_codes, _spot_offsets, 200)
+        if probe.holder != cython.NULL and probe.holder != probe.thread:
+            _hog = ident_unlocked(probe.holder)
+            _hog_spots = frames_unlocked(probe.holder, _hog_codes, _hog_offsets, 50)
     if _thread == cython.NULL:
         _gil = PyGILState_Ensure()
     else:
@@ -607,22 +647,30 @@ def leave_python() -> cython.void:
 def call_observer(probe: cython.pointer(Probe), waited: int64_t) -> cython.void:
     global _observer, _barred, _stop, _waiting, _ended
     kept: cython.bint = False
+    place: cython.int
+    spots: list = []
+    hog: list = []
     loop: cython.pointer(PyObject) = cython.NULL
     try:
         if _observer is None:
             _observer = __import__(OBSERVER, None, None, ["*"])
+        if waited > SOON:
+            for place in range(_spots):
+                spots.append((_spot_codes[place], _spot_offsets[place]))
+        for place in range(_hog_spots):
+            hog.append((_hog_codes[place], _hog_offsets[place]))
         if _waiting:
             ended = _ended
             _ended = []
             _waiting = 0
-            _observer.ended(ended)
+            _observer.ended(ended, probe.number if probe != cython.NULL else -1, spots, (_hog, hog))
         if probe != cython.NULL:
             # a loop whose last reference is gone may still run code while it dies: it must not be held again
             loop = probe.loop
             if loop != cython.NULL and reference_count(loop) > 0:
                 Py_INCREF_raw(loop)
                 kept = True
-                look_closer(probe, cython.cast(object, loop), waited)
+                look_closer(probe, cython.cast(object, loop), spots, (_hog, hog))
     except BaseException as error:
         _barred = _stop = True
         tell_failure(error)
@@ -633,16 +681,14 @@ def call_observer(probe: cython.pointer(Probe), waited: int64_t) -> cython.void:
 
 @cython.cfunc
 @cython.exceptval(-1)
-def look_closer(probe: cython.pointer(Probe), loop: object, waited: int64_t) -> cython.int:
+def look_closer(probe: cython.pointer(Probe), loop: object, spots: list, hog: tuple) -> cython.int:
     """The observer looks at the loop, now that we have the GIL, unless what held it has ended meanwhile."""
     if probe.machine != 0:
         _observer.descheduled(probe.number, probe.machine)
         probe.machine = 0
         return 0
     lock()
-    add_up(probe, waited)  # what the thread was seen doing it did while we waited for the GIL
-    probe.sampled = monotonic_ns()
-    holder: cython.size_t = cython.cast(cython.size_t, probe.holder)
+    catch_up(probe, monotonic_ns())
     same: cython.bint = (
         probe.slow != 0
         and probe.activity == RUNNING
@@ -660,7 +706,7 @@ def look_closer(probe: cython.pointer(Probe), loop: object, waited: int64_t) -> 
     unlock()
     if not same:
         return 0
-    stalled = _observer.noticed(loop, probe.number, facts_of(probe), looks, waited, holder)
+    stalled = _observer.noticed(loop, probe.number, facts_of(probe), looks, spots, hog)
     if not stalled:
         lock()
         if probe.seen_epoch == probe.epoch and probe.seen_turns == probe.turns:

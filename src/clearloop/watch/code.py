@@ -125,7 +125,10 @@ def called(loop, depth, code, lasti, namespace, where):
     chain = chain_of(where.code)
     if chain is None:
         return None
-    return looking.resolve(loop, depth, code, lasti, chain)
+    found = looking.resolve(loop, depth, code, lasti, chain) if loop is not None else None
+    if found is None and chain[0] not in code.co_varnames + code.co_cellvars + code.co_freevars:
+        found = looking.resolve_global(namespace, chain)  # the frame has gone on; its module has not
+    return found
 
 
 def chain_of(text):

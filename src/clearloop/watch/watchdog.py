@@ -11,7 +11,7 @@ import logging
 import time
 
 from clearloop.engine import looking, names
-from clearloop.watch import code, syscalls, verdict
+from clearloop.watch import code, syscalls, unlocked, verdict
 from clearloop.watch.facts import Facts
 from clearloop.watch.stall import Delayed, Frame, Stall
 
@@ -61,7 +61,7 @@ class Sight:
         self.place = (where.file, where.line, where.function) if where is not None else (None, None, callback)
 
 
-def noticed(loop, number, facts, looks, waited, holder):
+def noticed(loop, number, facts, looks, spots, hog):
     """A stretch lasts; return False when it is none of ours to speak of (a debugger's)."""
     global _count
     facts = Facts(facts)
@@ -71,7 +71,9 @@ def noticed(loop, number, facts, looks, waited, holder):
     if code.in_debugger(frames):
         _cases.pop(number, None)
         return False
-    hog = hog_of(loop, holder) if holder else None
+    if spots:
+        frames = unlocked.frames_at(spots, frames, code.end_of(loop)) or frames
+    hog = hog_of(hog)
     sight = look(loop, frames)
     case = _cases.get(number)
     if case is None or looks == 1:
@@ -86,8 +88,12 @@ def noticed(loop, number, facts, looks, waited, holder):
     return True
 
 
-def ended(described):
-    """The engine has described stalls that are over."""
+def ended(described, looked_at, spots, hog):
+    """The engine has described stalls that are over.
+
+    `spots` is where the loop number `looked_at` stood when the watchdog began to wait for the GIL, if that took long:
+    all that is known of a step that did not give it back before its end.
+    """
     global _count
     for number, kind, values, task, callback, count, victims in described:
         facts = Facts(values, kind)
@@ -98,6 +104,11 @@ def ended(described):
             _count += 1
             case = Case(number, _count, facts)
         sight = case.close(facts.now)
+        if sight is None and spots and number == looked_at:
+            sight = sight_of(None, unlocked.frames_at(spots, [], None), task, callback)
+            spots = None
+        if case.holder is None and number == looked_at:
+            case.holder = hog_of(hog)
         stall = record(case, facts, sight, ongoing=False)
         if stall.task is None and sight is None:
             stall.task, stall.callback = task, callback
@@ -130,8 +141,12 @@ def failed(error):
 
 def look(loop, frames):
     """The user's line, the call that stands there, and the stack."""
-    chosen = code.choose(frames)
     task, callback = names.running(loop)
+    return sight_of(loop, frames, task, callback)
+
+
+def sight_of(loop, frames, task, callback):
+    chosen = code.choose(frames)
     if chosen is None:
         return Sight(None, [], task, callback)
     source, lasti, namespace = frames[chosen]
@@ -181,19 +196,19 @@ def note(kind, facts, case):
     return None
 
 
-def hog_of(loop, holder):
-    """The thread that holds the GIL, and its line."""
-    found = looking.frames_of_other(loop, holder)
-    if found is None:
+def hog_of(hog):
+    """The thread that held the GIL when the watchdog began to wait for it, and its line, in words."""
+    ident, spots = hog
+    if not ident:
         return None
-    ident, frames = found
-    name = names.thread_name(ident)
+    name = f"thread {names.thread_name(ident)}"
+    frames = unlocked.frames_at(spots, [], None)
     place = code.choose(frames)
     if place is None:
-        return f"thread {name}"
+        return name
     where = code.Where(frames[place][0], frames[place][1])
     text = f": {code.one_line(where.code)}" if where.code else ""
-    return f"thread {name} at {where.file}:{where.line} in {where.function}{text}"
+    return f"{name} at {where.file}:{where.line} in {where.function}{text}"
 
 
 def clock_time(seconds):
