@@ -472,6 +472,7 @@ def sample(probe: cython.pointer(Probe), now: int64_t) -> cython.void:
     delay: int64_t
     passed: int64_t
     place: cython.int
+    call: cython.long = -1
     if probe.delay_since == 0:
         delay = run_delay(probe.tid)
         probe.delay_first = probe.delay_now = delay if delay > 0 else 0
@@ -480,7 +481,9 @@ def sample(probe: cython.pointer(Probe), now: int64_t) -> cython.void:
         delay = run_delay(probe.tid)
         if delay >= 0:
             probe.delay_now = delay
-    probe.kind = what_it_does(probe.interpreter, probe.thread, probe.tid, cython.address(probe.call))
+    probe.kind = what_it_does(probe.interpreter, probe.thread, probe.tid, cython.address(call))
+    if call >= 0:
+        probe.call = call  # kept: at the end of a block the thread runs again
     passed = now - probe.sampled if probe.sampled != 0 else 0
     probe.sampled = now
     add_up(probe, passed)
