@@ -3,6 +3,8 @@
 import asyncio
 import random
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -114,11 +116,14 @@ def test_a_pool_that_waits_for_itself_is_named_here_too():
 
 
 def test_everything_waits_without_end():
-    async def main():
-        await asyncio.Event().wait()
-
-    with pytest.raises(RuntimeError, match="everything waits, and nothing will ever wake it"):
-        clearloop.run(main(), loop_factory=VirtualClock)
+    """In a process of its own: here threads of other tests may still be about, each of which could wake it."""
+    code = (
+        "import asyncio, clearloop; from clearloop.testing import VirtualClock\n"
+        "async def main(): await asyncio.Event().wait()\n"
+        "clearloop.run(main(), loop_factory=VirtualClock)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "RuntimeError: everything waits, and nothing will ever wake it" in ran.stderr and ran.returncode == 1
 
 
 def test_another_thread_may_wake_it(clock):
