@@ -1,4 +1,4 @@
-"""Runs small conversations while one system call after the other fails; test_faults.py starts it under the shim.
+"""Runs small conversations while one system call after the other fails; started by the tests, under the shim.
 
     python program.py CONVERSATION CALL
 
