@@ -109,4 +109,4 @@ def test_anyios_plugin(tmp_path):
         async def set_it(event):
             event.set()
     """
-    assert "20 passed" in pytest_run(tmp_path, "-p", "no:asyncio", test_it=tests)
+    assert "20 passed" in pytest_run(tmp_path, "-p", "no:asyncio", "-p", "no:aiohttp", test_it=tests)
