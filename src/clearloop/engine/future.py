@@ -93,7 +93,7 @@ class Future(Runnable):
         self.value = self.error_detail = self.waiter = None
         self.log_traceback = False
         if loop.get_debug():
-            self.note_origin(format_helpers.extract_stack(sys._getframe(0)))
+            self.note_origin(format_helpers.extract_stack())
 
     def note_origin(self, frames):
         """Debug mode: where the future was made.  Kept among the attributes, so that it costs nothing otherwise."""
@@ -527,7 +527,7 @@ def new_future(loop):
     future.native = True
     future.plain = True
     if loop.debug:
-        future.note_origin(format_helpers.extract_stack(sys._getframe(0)))
+        future.note_origin(format_helpers.extract_stack())
     return future
 
 

@@ -6,7 +6,6 @@ an ordinary done-callback.
 """
 
 import asyncio
-import sys
 from asyncio import events, exceptions, format_helpers
 
 import cython
@@ -226,7 +225,7 @@ def gather(*coros_or_futures, return_exceptions=False):
         raise
     outer.native = isinstance(outer.loop, Scheduler)
     if outer.loop.get_debug():
-        outer.note_origin(format_helpers.extract_stack(sys._getframe(0)))
+        outer.note_origin(format_helpers.extract_stack())
     if done is not None:
         for child in done:
             outer.child_done(child)

@@ -12,7 +12,6 @@ they have run.
 """
 
 import asyncio
-import sys
 from asyncio import format_helpers
 
 import cython
@@ -56,7 +55,7 @@ class Handle(Runnable):
         self.args = tuple(args)
         self.context = PyContext_CopyCurrent() if context is None else context
         if loop.get_debug():
-            self.note = [format_helpers.extract_stack(sys._getframe(0)), None]
+            self.note = [format_helpers.extract_stack(), None]
 
     @property
     def __class__(self):

@@ -12,7 +12,6 @@ starves behind tasks that keep each other awake.
 
 import asyncio
 import os
-import sys
 from asyncio import format_helpers
 from asyncio.log import logger
 
@@ -128,7 +127,7 @@ class Scheduler:
         if self.debug:
             self.check_thread()
             self.check_callback(callback, "call_soon")
-            handle.note = [format_helpers.extract_stack(sys._getframe(0)), None]
+            handle.note = [format_helpers.extract_stack(), None]
         if self.thread_id == 0:
             track(cython.cast(cython.pointer(PyObject), handle))
         ring_push(cython.address(self.ready), handle)
@@ -144,7 +143,7 @@ class Scheduler:
         handle: Handle = new_shared_handle(self, callback, args, context)
         if self.debug:
             self.check_callback(callback, "call_soon_threadsafe")
-            handle.note = [format_helpers.extract_stack(sys._getframe(0)), None]
+            handle.note = [format_helpers.extract_stack(), None]
         if self.thread_id == 0:
             track(cython.cast(cython.pointer(PyObject), handle))
         ring_push(cython.address(self.ready), handle)
@@ -183,7 +182,7 @@ class Scheduler:
         if self.debug:
             self.check_thread()
             self.check_callback(callback, method)
-            handle.note = [format_helpers.extract_stack(sys._getframe(0)), None]
+            handle.note = [format_helpers.extract_stack(), None]
         if self.thread_id == 0:
             track(cython.cast(cython.pointer(PyObject), handle))
         self.timers.push(deadline, handle)

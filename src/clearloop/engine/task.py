@@ -536,7 +536,7 @@ def new_task(loop, coro, name, context, eager):
     task.native = True
     task.plain = True
     if loop.debug:
-        task.note_origin(format_helpers.extract_stack(sys._getframe(0)))
+        task.note_origin(format_helpers.extract_stack())
     task.begin(coro, name, context, eager)
     return task
 

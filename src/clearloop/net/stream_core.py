@@ -144,7 +144,7 @@ class ReaderCore:
         self.loop = loop
         self.native = isinstance(loop, Scheduler)
         if loop.get_debug():
-            self.source_traceback = format_helpers.extract_stack(sys._getframe(0))
+            self.source_traceback = format_helpers.extract_stack()
 
     @property
     def __class__(self):

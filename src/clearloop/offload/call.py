@@ -17,7 +17,6 @@ import asyncio
 import concurrent.futures
 import inspect
 import os
-import sys
 import types
 from asyncio import format_helpers
 from asyncio.log import logger
@@ -289,7 +288,7 @@ def set_off(call, loop, func, args, context, mode):
         call.away = True
         cython.cast(Scheduler, loop).offloaded += 1
         if cython.cast(Scheduler, loop).debug:
-            call.note_origin(format_helpers.extract_stack(sys._getframe(0)))
+            call.note_origin(format_helpers.extract_stack())
     return 0
 
 
