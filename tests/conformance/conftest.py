@@ -27,8 +27,9 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.timeout(SECONDS_PER_TEST, method="signal"))
 
 
-def pytest_collection_finish(session):
-    # many of the tests collect garbage a hundred times; what pytest itself holds need not be walked each time
+@pytest.fixture(scope="package", autouse=True)
+def what_others_hold_is_not_walked():
+    """Many of the tests collect garbage a hundred times: what pytest and earlier tests hold shall not cost each time."""
     gc.collect()
     gc.freeze()
 
