@@ -12,7 +12,9 @@ import threading
 
 from clearloop.system import watchdog
 
-POOL = "clearloop.offload.threads"  # by name: it lies above the engine
+# by name: they lie above the engine
+POOL = "clearloop.offload.threads"
+GRACEFUL = "clearloop.graceful"
 
 
 def is_hopeless(loop, descriptors):
@@ -38,9 +40,12 @@ def _a_signal_may_come(loop):
 
 
 def _is_runners(handler):
-    """asyncio.Runner's handler of Ctrl-C, which cancels the main task."""
+    """asyncio.Runner's handler of Ctrl-C, and ours of SIGTERM, which cancel the main task and do nothing else."""
     function = getattr(handler, "func", handler)
-    return getattr(function, "__func__", None) is asyncio.Runner._on_sigint
+    return (
+        getattr(function, "__func__", None) is asyncio.Runner._on_sigint
+        or getattr(function, "__module__", None) == GRACEFUL
+    )
 
 
 def _a_thread_may_wake_it():
