@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(scope="package", autouse=True)
 def what_others_hold_is_not_walked():
-    """Many of the tests collect garbage a hundred times: what pytest and earlier tests hold shall not cost each time."""
+    """Many of the tests collect garbage a hundred times; what pytest and earlier tests hold need not be walked."""
     gc.collect()
     gc.freeze()
 
