@@ -91,7 +91,10 @@ class Process(asyncio_subprocess.Process):
                 outputs.append(output)
         try:
             if self.stdin is not None:
-                await self._feed_stdin(input)
+                if input is None:
+                    self.stdin.close()  # as from Python 3.12 on
+                else:
+                    await self._feed_stdin(input)
             # both are read meanwhile, whichever is waited for first
             for output in outputs:
                 await output.end()

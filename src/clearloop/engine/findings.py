@@ -73,7 +73,8 @@ def _coroutine_dies(coroutine, frame):
 def _loop_is_idle(loop, descriptors):
     from clearloop.engine import hopeless
 
-    if hopeless.is_hopeless(loop, descriptors):
+    # a thread may have woken it, and ended, while we looked
+    if hopeless.is_hopeless(loop, descriptors) and not loop._ready_count():
         _tell("stuck", "nothing_left", loop)
 
 

@@ -65,7 +65,8 @@ def _is_idle(thread, frame):
         return True
     # a worker of the loop's own pool is compiled: the frame that is left is the one that started it
     target = getattr(thread, "_target", None)
-    return code is threading.Thread.run.__code__ and getattr(target, "__module__", None) == POOL
+    whose = getattr(target, "__module__", None), getattr(target, "__name__", None)
+    return code is threading.Thread.run.__code__ and whose == (POOL, "_work")
 
 
 def _has_native_threads():
