@@ -15,7 +15,14 @@ made := $(VENV)/.made-by-$(version)
 sources := $(shell find src -name '*.py' -o -name '*.pxd' -o -name '*.pyi') setup.py pyproject.toml
 
 # What has to hold on every Python; the programs in the other folders need packages that newer Pythons may lack.
-everywhere := $(filter-out tests/apps/ tests/stress/ tests/examples/, $(wildcard tests/*/))
+everywhere := $(filter-out tests/apps/ tests/stress/ tests/examples/ tests/watch/, $(wildcard tests/*/))
+
+# Minutes each, and the same on every Python: once is enough.
+long := --ignore=tests/offload/test_jobs_under_fault.py --ignore=tests/net/test_failing_system_calls.py
+
+# A process each: what real programs leave in memory and in threads is nothing for tests that collect garbage, count
+# threads, or watch.  5: nothing in that folder was selected.
+pytest = $(python) -m pytest $(1) $(ARGS) || [ $$? = 5 ]
 
 .PHONY: demo test test-engine bench lint docs build check-wheel clean
 .DEFAULT_GOAL := test
@@ -24,10 +31,13 @@ demo: $(VENV)/.installed  ## run a program that blocks the loop, and see which t
 	@$(python) tools/demo.py
 
 test: $(VENV)/.installed $(VENV)/.group-test $(VENV)/.group-apps  ## run all tests; ARGS='-k name' some
-	$(python) -m pytest $(ARGS)
+	$(call pytest,tests/apps tests/stress tests/examples)
+	$(call pytest,$(everywhere))
+	$(call pytest,tests/watch)
 
 test-engine: $(VENV)/.installed $(VENV)/.group-test  ## the loop itself and CPython's own tests of it
-	$(python) -m pytest $(everywhere) $(ARGS)
+	$(call pytest,$(everywhere) $(long))
+	$(call pytest,tests/watch)
 
 bench: $(VENV)/.installed $(VENV)/.group-apps $(VENV)/.peers  ## measure against asyncio and other loops; ARGS=--quick
 	$(python) benchmarks/run.py $(ARGS)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -74,6 +75,7 @@ def test_threads(run, own):
     check(run, ends)
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="on 3.11 it takes longer than its minute")
 @pytest.mark.timeout(300)
 def test_processes_that_are_killed(run):
     pools = []
