@@ -191,7 +191,8 @@ def wake(probe: cython.pointer(Probe)) -> cython.void:
             _stop = False
             _where = AWAKE
             if start_thread(body) != 0:
-                _where = NONE  # no thread to be had: this loop goes unwatched until it asks again
+                _where = NONE
+                probe.parked = 1  # no thread to be had: the loop asks again when it next leaves the kernel
             else:
                 _threads += 1
     else:
@@ -675,8 +676,11 @@ def call_observer(probe: cython.pointer(Probe), waited: int64_t) -> cython.void:
                 kept = True
                 look_closer(probe, cython.cast(object, loop), spots, (_hog, hog))
     except BaseException as error:
-        _barred = _stop = True
-        tell_failure(error)
+        if _observer is None and isinstance(error, OSError):
+            pass  # no descriptor was left to import it with: there may be one at the next look
+        else:
+            _barred = _stop = True
+            tell_failure(error)
     finally:
         if kept:
             Py_DECREF_raw(loop)
