@@ -104,9 +104,10 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
         future.add_done_callback(_stop_when_done)
         try:
             self.run_forever()
-        except BaseException:
-            if ours and future.done() and not future.cancelled():
-                future.exception()  # fetched, so that it is not reported a second time
+        except BaseException as error:
+            # fetched, so that it is not reported a second time: Ctrl-C may have come in the task's own step
+            if future.done() and not future.cancelled() and (ours or future._exception is error):
+                future.exception()
             raise
         finally:
             future.remove_done_callback(_stop_when_done)

@@ -29,6 +29,25 @@ STUBBORN = """
     asyncio.run(main())
 """
 
+# The second arrives while the task itself runs, so that it is the task which raises it
+IN_A_STEP = STUBBORN.replace('print("not yet", flush=True)', "signal.raise_signal(signal.SIGINT)").replace(
+    "import asyncio", "import asyncio, signal"
+)
+
+# What is found is told at exit, by modules that are imported then
+WITH_FINDINGS = IN_A_STEP.replace(
+    "asyncio.run(main())",
+    """
+    lost = []
+    async def fail():
+        raise LookupError
+    async def both():
+        lost.append(asyncio.create_task(fail()))
+        await main()
+    asyncio.run(both())
+    """,
+)
+
 OLD_STYLE = """
     import asyncio
     async def main():
@@ -65,13 +84,33 @@ def interrupt(process, answers):
     [
         (CANCELLED, ["ready"], "tidied up\n", ["KeyboardInterrupt"], -signal.SIGINT),
         (STUBBORN, ["ready", "not yet"], "", ["KeyboardInterrupt"], -signal.SIGINT),
+        (IN_A_STEP, ["ready"], "", ["KeyboardInterrupt"], -signal.SIGINT),
         (OLD_STYLE, ["ready"], "caught\n", [], 0),
         (CAUGHT, ["ready"], "tidied up\ncaught\n", [], 0),
     ],
-    ids=["first cancels", "second ends at once", "run_until_complete", "caught"],
+    ids=["first cancels", "second ends at once", "second in a step", "run_until_complete", "caught"],
 )
 @pytest.mark.parametrize("by", ["python", "clearloop"])
 def test_ctrl_c(programs, by, text, answers, rest, last, status):
     programs.write("app.py", text)
     command = programs.clearloop_words if by == "clearloop" else programs.python_words
     assert interrupt(programs.start(command, "app.py"), answers) == (rest, last, status)
+
+
+def test_ctrl_c_ends_by_the_signal_also_when_there_is_something_to_tell(programs):
+    programs.write("app.py", WITH_FINDINGS)
+    process = programs.start(programs.clearloop_words, "app.py")
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert err.count("clearloop: lost error: LookupError") == 1 and "lost error: KeyboardInterrupt" not in err
+    assert process.returncode == -signal.SIGINT
+
+
+def test_ctrl_c_in_a_step_is_not_told_again(programs):
+    programs.write("app.py", IN_A_STEP)
+    process = programs.start(programs.clearloop_words, "app.py")
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert "lost error" not in err and "never retrieved" not in err

@@ -8,6 +8,7 @@ CLEARLOOP_WATCH=0 switches all of it off.
 """
 
 import atexit
+import contextlib
 import importlib
 import logging
 import os
@@ -63,7 +64,19 @@ def at_exit():
     watchdog.flush(2.0)  # the last stall may still be on its way
     if f"{WATCHERS}.settings" in sys.modules or os.environ.get("CLEARLOOP_REPORT"):
         _tell("leftovers", "at_exit")
+        _end_by_ctrl_c()
     _exiting = True
+
+
+def _end_by_ctrl_c():
+    """A program that Ctrl-C has ended dies of the signal, as its shell expects; the interpreter keeps a flag for that.
+
+    Any code that is run from a string clears the flag, and modules that are imported for the summary run some
+    (namedtuple does).  Code from a string that ends by Ctrl-C sets it.
+    """
+    if getattr(sys, "last_type", None) is KeyboardInterrupt and not hasattr(sys, "ps1"):
+        with contextlib.suppress(KeyboardInterrupt):
+            exec("raise KeyboardInterrupt")
 
 
 def _coroutine_dies(coroutine, frame):

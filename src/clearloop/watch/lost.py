@@ -14,6 +14,8 @@ def noticed(context):
 
 def report(future, error, at_exit):
     """One lost exception, with the line that raised it."""
+    if hasattr(future, "get_name") and isinstance(error, (KeyboardInterrupt, SystemExit)):
+        return  # a task's step that raises these raises them from the loop too: somebody has them
     stack = list(_frames(error))
     place = next((frame for frame in reversed(stack) if module_of_file(frame["file"]) is None), None)
     place = place or (stack[-1] if stack else {"file": None, "line": None, "function": None})
