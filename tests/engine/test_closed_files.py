@@ -1,12 +1,12 @@
 """add_reader and a file that is closed before its reader is removed, as programs do."""
 
 import asyncio
-import os
 import socket
 
 import pytest
 
 import clearloop
+from descriptors import far_away
 
 
 @pytest.fixture
@@ -20,17 +20,13 @@ def pair():
     left, right = socket.socketpair()
     left.setblocking(False)
     right.setblocking(False)
-    return left, right
+    return far_away(left), right
 
 
 def reuse(number):
     """A socket that has the descriptor `number`, which is free, and the other end."""
     left, right = pair()
-    assert right.fileno() != number
-    if left.fileno() != number:
-        os.dup2(left.fileno(), number)
-        left.close()
-        left = socket.socket(fileno=number)
+    assert left.fileno() == number
     return left, right
 
 

@@ -18,6 +18,7 @@ import pytest
 
 import clearloop
 from clearloop.system.poller import HAS_EPOLL
+from descriptors import far_away
 
 KINDS = [
     kind
@@ -143,18 +144,19 @@ def test_a_file_that_lives_on_in_a_duplicate_does_not_keep_the_loop_busy(monkeyp
     monkeypatch.setattr(selectors, "DefaultSelector", Counting)
     loop = clearloop.new_event_loop(poller="selectors")
     one, other = socket.socketpair()
+    one = far_away(one)
     other.send(b"so it is readable for ever")
     loop.add_reader(one.fileno(), lambda: None)
     number = one.fileno()
     duplicate = os.dup(number)
     one.close()
     loop.remove_reader(number)  # too late: epoll has the file, and no number for it any more
-    filler = os.open(os.devnull, os.O_RDONLY)  # nothing else that is watched gets the number
-    assert filler == number
+    filler = far_away(socket.socket())  # nothing else that is watched gets the number
+    assert filler.fileno() == number
     loop.call_later(0.2, loop.stop)
     loop.run_forever()
     assert 1 < len(asked) < 50  # it was busy, noticed, and is idle since
-    os.close(filler)
+    filler.close()
     os.close(duplicate)
     other.close()
     loop.close()
@@ -164,6 +166,7 @@ def test_a_file_that_lives_on_in_a_duplicate_does_not_keep_the_loop_busy(monkeyp
 def test_a_number_that_a_duplicate_brought_back_is_watched_again():
     loop = clearloop.new_event_loop(poller="selectors")
     one, other = socket.socketpair()
+    one = far_away(one)
     number, duplicate = one.fileno(), os.dup(one.fileno())
     loop.add_reader(number, lambda: None)
     one.close()

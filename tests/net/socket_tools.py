@@ -1,9 +1,7 @@
 """What the tests of sock_* and of datagrams share: a loop per test with a limit, sockets in pairs, open descriptors."""
 
 import asyncio
-import contextlib
 import functools
-import os
 import socket
 
 import clearloop
@@ -77,16 +75,6 @@ def unused_port(kind=socket.SOCK_STREAM):
     with socket.socket(socket.AF_INET, kind) as sock:
         sock.bind(("127.0.0.1", 0))
         return sock.getsockname()[1]
-
-
-def open_descriptors():
-    """How many descriptors this process has open."""
-    found = []
-    for number in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):  # the one that listed them is gone
-            if not os.readlink(f"/proc/self/fd/{number}").startswith("/proc/"):  # which the watchdog reads
-                found.append(number)
-    return len(found)
 
 
 async def turns(count=3):

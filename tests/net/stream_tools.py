@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import os
 import socket
-import time
 
 import clearloop
 from clearloop.net.transport import make_stream
@@ -150,22 +148,3 @@ def reports():
     loop.set_exception_handler(lambda loop, context: found.append(context))
     yield found
     loop.set_exception_handler(None)
-
-
-def open_descriptors():
-    found = []
-    for number in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):  # the one that listed them is gone
-            if not os.readlink(f"/proc/self/fd/{number}").startswith("/proc/"):  # which the watchdog reads
-                found.append(number)
-    return sorted(found)
-
-
-def left_open(before):
-    """The descriptors that were not there `before` (of open_descriptors()); a watchdog opens some for a moment."""
-    for _ in range(200):
-        more = set(open_descriptors()) - set(before)
-        if not more:
-            break
-        time.sleep(0.005)
-    return more

@@ -10,9 +10,10 @@ import tempfile
 import warnings
 
 import pytest
-from stream_tools import left_open, open_descriptors, run
+from stream_tools import run
 
 import clearloop
+from descriptors import left_open, open_descriptors
 
 MOST = 400  # turns; an operation that needs more hangs
 

@@ -7,9 +7,10 @@ import sys
 import warnings
 
 import pytest
-from socket_tools import on_loop, open_descriptors, turns, udp_socket, unix_pair
+from socket_tools import on_loop, turns, udp_socket, unix_pair
 
 import clearloop
+from descriptors import far_away, open_descriptors, opened_since
 
 
 class Keeper(asyncio.Protocol):
@@ -100,10 +101,12 @@ async def test_an_error_met_inside_datagram_received_goes_to_error_received(loop
 @on_loop
 async def test_a_socket_closed_under_its_transport_hurts_no_stranger_of_that_number(loop):
     mine, peer = unix_pair()
+    mine = far_away(mine)
     transport, protocol = await loop.create_connection(Keeper, sock=mine)
     fd = mine.fileno()
     mine.close()
     stranger, friend = unix_pair()
+    stranger = far_away(stranger)
     assert stranger.fileno() == fd
     transport.write(b"not for the stranger's friend")
     await turns()
@@ -126,10 +129,12 @@ async def test_a_socket_closed_under_its_transport_hurts_no_stranger_of_that_num
 @on_loop
 async def test_a_silent_transport_whose_socket_was_closed_gives_its_number_away(loop):
     mine, peer = unix_pair()
+    mine = far_away(mine)
     transport, protocol = await loop.create_connection(Keeper, sock=mine)
     fd = mine.fileno()
     mine.close()
     stranger, friend = unix_pair()
+    stranger = far_away(stranger)
     assert stranger.fileno() == fd
     other, other_protocol = await loop.create_connection(Keeper, sock=stranger)
     await turns()
@@ -146,10 +151,12 @@ async def test_a_silent_transport_whose_socket_was_closed_gives_its_number_away(
 @on_loop
 async def test_datagrams_do_not_leave_by_a_stranger_of_that_number(loop):
     mine, peer = unix_pair(socket.SOCK_DGRAM)
+    mine = far_away(mine)
     transport, protocol = await loop.create_datagram_endpoint(DatagramKeeper, sock=mine)
     fd = mine.fileno()
     mine.close()
     stranger, friend = unix_pair(socket.SOCK_DGRAM)
+    stranger = far_away(stranger)
     assert stranger.fileno() == fd
     transport.sendto(b"not for the stranger's friend")
     with pytest.raises(BlockingIOError):
@@ -255,7 +262,7 @@ async def test_a_server_that_nobody_got_accepts_nothing(loop):
         with pytest.raises(asyncio.CancelledError):
             await making
         gc.collect()
-        assert open_descriptors() == before
+        assert opened_since(before) == set()
         steps += 1
     assert steps > 1  # it was stopped while it was listening already
     making.result().close()
@@ -276,7 +283,7 @@ async def test_a_server_that_cannot_listen_everywhere_listens_nowhere(loop):
     one.close()
     other.close()
     gc.collect()
-    assert open_descriptors() == before
+    assert opened_since(before) == set()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), 1)
 

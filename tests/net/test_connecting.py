@@ -6,7 +6,9 @@ import socket
 import warnings
 
 import pytest
-from stream_tools import Recorder, open_descriptors, run, until
+from stream_tools import Recorder, run, until
+
+from descriptors import open_descriptors, opened_since
 
 
 @contextlib.contextmanager
@@ -105,7 +107,7 @@ def test_happy_eyeballs_goes_on_while_an_address_is_silent():
             transport.close()
             await protocol.lost
             await asyncio.sleep(0)
-        assert open_descriptors() == before
+        assert opened_since(before) == set()
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     run(main())
@@ -148,7 +150,7 @@ def test_a_cancelled_connection_leaves_nothing_behind(delay):
                 with pytest.raises(asyncio.CancelledError):
                     await task
             await asyncio.sleep(0)
-            assert open_descriptors() == before
+            assert opened_since(before) == set()
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -173,7 +175,7 @@ def test_cancelled_at_every_turn_of_a_connection_that_succeeds():
                     transport.close()
             for _ in range(3):
                 await asyncio.sleep(0)
-            assert open_descriptors() == before
+            assert opened_since(before) == set()
 
     run(main())
 
@@ -279,7 +281,7 @@ def test_what_the_calls_refuse():
             for call in (loop.create_connection, loop.connect_accepted_socket):
                 with pytest.raises(ValueError, match="A Stream Socket was expected"):
                     await call(Recorder, sock=wrong)
-        assert open_descriptors() == before
+        assert opened_since(before) == set()
 
     run(main())
 
@@ -295,7 +297,7 @@ def test_a_factory_that_raises_closes_the_socket():
             before = open_descriptors()
             with pytest.raises(ZeroDivisionError):
                 await loop.create_connection(factory, "127.0.0.1", port)
-            assert open_descriptors() == before
+            assert opened_since(before) == set()
         one, other = socket.socketpair()
         with other, pytest.raises(ZeroDivisionError):
             await loop.create_connection(factory, sock=one)

@@ -6,7 +6,9 @@ import gc
 import socket
 
 import pytest
-from socket_tools import on_loop, open_descriptors, turns, udp_socket, unused_port
+from socket_tools import on_loop, turns, udp_socket, unused_port
+
+from descriptors import open_descriptors, opened_since
 
 
 class Recorder(asyncio.DatagramProtocol):
@@ -376,4 +378,4 @@ async def test_no_descriptor_is_left_behind(loop):
         transport.abort()
         await protocol.lost
         await end(listening)
-    assert open_descriptors() == before
+    assert opened_since(before) == set()

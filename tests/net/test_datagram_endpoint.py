@@ -5,8 +5,10 @@ import os
 import socket
 
 import pytest
-from socket_tools import on_loop, open_descriptors, udp_socket, unix_pair
+from socket_tools import on_loop, udp_socket, unix_pair
 from test_datagram import Recorder, end
+
+from descriptors import open_descriptors, opened_since
 
 
 @on_loop
@@ -252,7 +254,7 @@ async def test_a_factory_that_raises_leaves_nothing_open(loop):
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
             await loop.create_datagram_endpoint(factory, local_addr=("127.0.0.1", 0))
-    assert open_descriptors() == before
+    assert opened_since(before) == set()
 
 
 @on_loop
@@ -269,4 +271,4 @@ async def test_cancelled_before_it_is_ready(loop):
         except asyncio.CancelledError:
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-    assert open_descriptors() == before
+    assert opened_since(before) == set()

@@ -9,9 +9,9 @@ import tempfile
 
 import pytest
 from socket_tools import unused_port
-from stream_tools import left_open, open_descriptors
 
 import clearloop
+from descriptors import left_open, open_descriptors
 
 LIMIT = 20
 

@@ -5,10 +5,11 @@ import socket
 import struct
 
 import pytest
-import stream_tools
 from socket_tools import on_loop, tcp_pair, unix_pair
 from test_datagram import Recorder as Endpoint
 from test_datagram import end
+
+from descriptors import left_open, open_descriptors
 
 RTM_GETLINK, NLM_F_REQUEST_DUMP = 18, 0x301
 
@@ -212,11 +213,11 @@ async def test_the_kinds_of_sockets_that_each_call_takes(loop):
             "create_datagram_endpoint",
         },
     }
-    before = stream_tools.open_descriptors()
+    before = open_descriptors()
     for (family, kind), names in refused.items():
         for name in sorted(names):
             with socket.socket(family, kind) as sock:
                 with pytest.raises(ValueError, match="was expected"):
                     await calls[name](sock)
                 assert sock.fileno() >= 0  # still the caller's
-    assert stream_tools.left_open(before) == set()
+    assert left_open(before) == set()

@@ -8,9 +8,9 @@ import asyncio
 import socket
 
 import pytest
-from stream_tools import left_open, open_descriptors
 
 import clearloop
+from descriptors import left_open, open_descriptors
 
 LIMIT = 20
 MUCH = b"x" * 300_000

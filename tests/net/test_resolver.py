@@ -11,12 +11,12 @@ import threading
 import weakref
 
 import pytest
-import stream_tools
 from socket_tools import on_loop, turns
 
 import clearloop
 from clearloop.net import literals
 from clearloop.net.resolver import THREADS
+from descriptors import left_open, open_descriptors
 
 
 @pytest.fixture
@@ -226,14 +226,14 @@ async def test_debug_mode_tells_how_long_a_lookup_took(loop, monkeypatch, caplog
 
 def test_many_loops_leave_no_threads_behind():
     before = threading.active_count()
-    descriptors = stream_tools.open_descriptors()
+    descriptors = open_descriptors()
     for _ in range(5):
         clearloop.run(look_up())
     for thread in threading.enumerate():
         if thread.name.startswith("resolver"):
             thread.join(20)
     assert threading.active_count() == before
-    assert stream_tools.left_open(descriptors) == set()
+    assert left_open(descriptors) == set()
 
 
 async def look_up():

@@ -7,7 +7,9 @@ import socket
 import tempfile
 
 import pytest
-from stream_tools import Recorder, left_open, open_descriptors, over, read_all, run, stream, tcp_pair, until
+from stream_tools import Recorder, over, read_all, run, stream, tcp_pair, until
+
+from descriptors import left_open, open_descriptors
 
 CONTENT = bytes(range(256)) * 12_000  # 3 MB: more than the sockets hold
 

@@ -10,7 +10,9 @@ import socket
 import ssl
 
 import pytest
-from socket_tools import fill, on_loop, open_descriptors, tcp_pair, turns, udp_socket, unix_pair
+from socket_tools import fill, on_loop, tcp_pair, turns, udp_socket, unix_pair
+
+from descriptors import open_descriptors, opened_since
 
 PAIRS = {"tcp": tcp_pair, "unix": unix_pair, "seqpacket": lambda: unix_pair(socket.SOCK_SEQPACKET)}
 
@@ -418,4 +420,4 @@ async def test_no_descriptor_is_left_behind(loop):
             await turns()
             await loop.sock_sendall(other, b"x")
             await receiving
-    assert open_descriptors() == before
+    assert opened_since(before) == set()

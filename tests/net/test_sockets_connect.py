@@ -7,7 +7,9 @@ import resource
 import socket
 
 import pytest
-from socket_tools import on_loop, open_descriptors, turns, unused_port
+from socket_tools import on_loop, turns, unused_port
+
+from descriptors import open_descriptors, opened_since
 
 
 def non_blocking(family=socket.AF_INET):
@@ -136,7 +138,7 @@ async def test_on_the_way_until_the_listener_has_room(loop):
             connecting.cancel()
             await asyncio.wait([connecting])
             assert connecting.cancelled()
-    assert open_descriptors() == before
+    assert opened_since(before) == set()
 
 
 @on_loop

@@ -7,7 +7,9 @@ import tracemalloc
 import weakref
 
 import pytest
-from stream_tools import BufferedRecorder, Recorder, open_descriptors, over, run, stream, tcp_pair, until
+from stream_tools import BufferedRecorder, Recorder, over, run, stream, tcp_pair, until
+
+from descriptors import open_descriptors, opened_since
 
 
 @pytest.mark.parametrize("end", ["close", "abort", "peer"])
@@ -125,7 +127,7 @@ def test_connections_that_come_and_go_leave_no_descriptor():
             (transport.abort, transport.close, transport.write_eof)[number % 3]()
             await protocol.lost
         await until(lambda: not server._connections)
-        assert open_descriptors() == before
+        assert opened_since(before) == set()
         server.close()
         await server.wait_closed()
 

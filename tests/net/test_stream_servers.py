@@ -9,7 +9,9 @@ import sys
 import textwrap
 
 import pytest
-from stream_tools import Recorder, open_descriptors, read_all, reports, run, until
+from stream_tools import Recorder, read_all, reports, run, until
+
+from descriptors import far_away, open_descriptors, opened_since
 
 
 class Echo(asyncio.Protocol):
@@ -230,7 +232,7 @@ def test_what_create_server_refuses():
             await loop.create_server(Echo, "127.0.0.1", 0, ssl_handshake_timeout=1)
         with socket.socket(type=socket.SOCK_DGRAM) as wrong, pytest.raises(ValueError, match="A Stream Socket"):
             await loop.create_server(Echo, sock=wrong)
-        assert open_descriptors() == before
+        assert opened_since(before) == set()
         server.close()
 
     run(main())
@@ -312,7 +314,7 @@ def test_a_thousand_connections():
         await server.wait_closed()
         await asyncio.gather(*[protocol.lost for _, protocol in clients])
         await asyncio.sleep(0)
-        assert open_descriptors() == before
+        assert opened_since(before) == set()
         assert len(loop._transports) == 0
 
     run(main())
@@ -367,7 +369,7 @@ def test_too_many_open_files():
 def test_a_listening_socket_closed_under_its_feet():
     async def main():
         loop = asyncio.get_running_loop()
-        listener = socket.create_server(("127.0.0.1", 0))
+        listener = far_away(socket.create_server(("127.0.0.1", 0)))
         server = await loop.create_server(Echo, sock=listener)
         os.close(listener.fileno())
         await asyncio.sleep(0.01)

@@ -308,7 +308,7 @@ def test_water_marks():
 
 HOSTILE = """
     import asyncio, gc, sys
-    sys.path.insert(0, {tests!r})
+    sys.path[:0] = {tests!r}
     import pathlib, tls_tools
     tls_tools.certificates = lambda: pathlib.Path({folder!r})
     import clearloop
@@ -344,7 +344,7 @@ HOSTILE = """
 
 
 def test_a_hostile_collector_and_a_checking_allocator(kind):
-    tests = str(Path(__file__).parent)
+    tests = [str(folder) for folder in Path(__file__).parents[:2]]
     program = textwrap.dedent(HOSTILE).format(tests=tests, folder=str(certificates()))
     environment = {**os.environ, "PYTHONMALLOC": "debug", "CLEARLOOP_TLS": kind, "PYTHONWARNINGS": "error"}
     done = subprocess.run(

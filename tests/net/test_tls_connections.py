@@ -10,10 +10,11 @@ import subprocess
 import sys
 
 import pytest
-from stream_tools import BufferedRecorder, Recorder, open_descriptors, reports, run, tcp_pair, until
+from stream_tools import BufferedRecorder, Recorder, reports, run, tcp_pair, until
 from tls_tools import both_kinds, client_context, held_descriptors, kind, raw_peer, server_context, tls_pair, versions
 
 import clearloop
+from descriptors import opened_since
 
 __all__ = ["kind"]
 pytestmark = both_kinds
@@ -130,7 +131,7 @@ def test_a_certificate_that_does_not_fit_is_refused_and_both_hear_of_it(wrong):
         assert "CERTIFICATE_VERIFY_FAILED" in caught.value.reason
         with pytest.raises(ssl.SSLError, match=r"(?i)alert"):
             await accepting
-        await until(lambda: open_descriptors() == before)
+        await until(lambda: not opened_since(before))
 
     run(main())
 
@@ -398,7 +399,7 @@ def test_what_ssl_refuses_closes_the_socket():
         with socket.create_server(("127.0.0.1", 0)) as listener:
             with pytest.raises(ssl.SSLError, match="client socket with a PROTOCOL_TLS_SERVER context"):
                 await loop.create_connection(Recorder, *listener.getsockname(), ssl=server_context())
-        assert open_descriptors() == before
+        assert opened_since(before) == set()
 
     run(main())
 

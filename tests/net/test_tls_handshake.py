@@ -6,10 +6,11 @@ import socket
 import ssl
 
 import pytest
-from stream_tools import Recorder, open_descriptors, reports, run, tcp_pair, until
+from stream_tools import Recorder, reports, run, tcp_pair, until
 from tls_tools import Peer, both_kinds, certificates, client_context, held_descriptors, kind, server_context
 
 import clearloop
+from descriptors import opened_since
 
 __all__ = ["kind"]
 pytestmark = both_kinds
@@ -37,7 +38,7 @@ def test_a_peer_that_falls_silent(side, says):
             await until(lambda: ours.fileno() == -1)
         assert found == []
         theirs.close()
-        assert open_descriptors() == before
+        assert opened_since(before) == set()
 
     run(main())
 
@@ -56,7 +57,7 @@ def test_a_peer_that_goes_away(side, how):
         theirs.close()
         with pytest.raises(ConnectionResetError):
             await task
-        await until(lambda: open_descriptors() == before)
+        await until(lambda: not opened_since(before))
 
     run(main())
 
@@ -74,7 +75,7 @@ def test_a_silent_client_is_no_report_of_the_server_and_its_descriptor_comes_bac
             server.close()
             await server.wait_closed()
         assert found == []
-        assert open_descriptors() == before
+        assert opened_since(before) == set()
 
     run(main())
 
@@ -123,7 +124,7 @@ def test_cancelled_at_every_flight(side, flights, turns):
             other.cancel()
             await asyncio.gather(other, return_exceptions=True)
             theirs.close()
-            await until(lambda: open_descriptors() == before)
+            await until(lambda: not opened_since(before))
         assert found == []
 
     run(main())
@@ -156,7 +157,7 @@ def test_open_connection_cancelled_at_every_turn(turns):
             await writer.wait_closed()
         except asyncio.CancelledError:
             pass
-        await until(lambda: open_descriptors() == before)
+        await until(lambda: not opened_since(before))
         server.close()
         await server.wait_closed()
 
@@ -200,7 +201,7 @@ def test_every_byte_of_the_handshake_broken_once(side):
                 peer.close()
         assert found == []
         assert ssl.SSLError in outcomes
-        await until(lambda: open_descriptors() == before)
+        await until(lambda: not opened_since(before))
 
     class Breaker:
         def __init__(self, place):
@@ -233,7 +234,7 @@ def test_a_loop_that_ends_in_the_middle_of_handshakes():
     import gc
 
     gc.collect()
-    assert open_descriptors() == before
+    assert opened_since(before) == set()
 
 
 def test_a_context_that_fails_for_each_connection_reports_and_goes_on():
@@ -281,7 +282,7 @@ def test_many_handshakes_at_once():
         await asyncio.gather(*[ask(number) for number in range(150)])
         server.close()
         await server.wait_closed()
-        assert open_descriptors() == before
+        assert opened_since(before) == set()
 
     run(main())
 

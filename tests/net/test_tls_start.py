@@ -6,10 +6,11 @@ import socket
 import ssl
 
 import pytest
-from stream_tools import Recorder, open_descriptors, reports, run, stream, tcp_pair, until
+from stream_tools import Recorder, reports, run, stream, tcp_pair, until
 from tls_tools import Peer, both_kinds, client_context, held_descriptors, kind, server_context
 
 import clearloop
+from descriptors import opened_since
 
 __all__ = ["kind"]
 pytestmark = both_kinds
@@ -215,7 +216,7 @@ def test_a_handshake_that_fails_ends_the_connection():
             assert protocol.calls == ["made", "lost"]
             sock.close()
         assert found == []
-        assert open_descriptors() == before
+        assert opened_since(before) == set()
 
     run(main())
 
@@ -238,7 +239,7 @@ def test_cancelled(turns):
             transport.close()
             await protocol.lost
         sock.close()
-        assert open_descriptors() == before
+        assert opened_since(before) == set()
 
     run(main())
 

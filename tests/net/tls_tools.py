@@ -15,11 +15,12 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from stream_tools import Recorder, open_descriptors, tcp_pair
+from stream_tools import Recorder, tcp_pair
 
 from clearloop.net.tls import kinds
 from clearloop.net.tls.native_session import NativeSession
 from clearloop.net.tls.object_session import ObjectSession
+from descriptors import open_descriptors
 
 AUTHORITY = """
 basicConstraints = critical, CA:TRUE

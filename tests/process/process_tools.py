@@ -8,6 +8,7 @@ import os
 import time
 
 import clearloop
+from descriptors import open_descriptors, opened_since
 
 
 def run(main, limit=60, **options):
@@ -37,15 +38,6 @@ def reports():
     loop.set_exception_handler(None)
 
 
-def open_descriptors():
-    found = []
-    for number in os.listdir("/proc/self/fd"):
-        with contextlib.suppress(OSError):  # the one that listed them is gone
-            if not os.readlink(f"/proc/self/fd/{number}").startswith("/proc/"):  # which the watchdog reads
-                found.append(number)
-    return sorted(found)
-
-
 def children():
     """The pids of this process's children, zombies included."""
     found = []
@@ -57,17 +49,17 @@ def children():
 
 @contextlib.contextmanager
 def nothing_left():
-    """No descriptor and no child more than before."""
+    """No descriptor and no child more than before; what others had before may go meanwhile."""
     gc.collect()
-    before = open_descriptors(), children()
+    before, theirs = open_descriptors(), set(children())
     yield
     for _ in range(200):
         gc.collect()
-        after = open_descriptors(), children()
-        if after == before:
+        descriptors, ours = opened_since(before), set(children()) - theirs
+        if not descriptors and not ours:
             return
         time.sleep(0.01)  # a thread of somebody else's pool may be on its way out
-    raise AssertionError(f"descriptors and children: {before} before, {after} after")
+    raise AssertionError(f"left: descriptors {descriptors}, children {ours}")
 
 
 class Reader(asyncio.Protocol):
