@@ -211,7 +211,7 @@ def blocked_jobs(n=10, hold=200 * MS, in_workers=False):
             time += 6000
         made.wait(time, hold)
         for i in range(n):
-            made.job(100 + i, 70_000, RAN, hold, 5000 + i, sleep, threads)
+            made.job(100 + i, 63_000 + 6000 * i, RAN, hold, 5000 + i, sleep, threads)
             made.wake(2 + i, time + hold, how=2)
         time += hold + 5000
         for i in range(n):

@@ -114,13 +114,12 @@ def read(source: str | os.PathLike[str] | bytes | bytearray | memoryview) -> Dum
 
 def _bytes_of(path: str | os.PathLike[str]) -> bytes:
     with open(path, "rb") as file:
-        start = file.read(len(records.MAGIC))
+        start = file.peek(len(records.MAGIC))
         if start[:7] != records.MAGIC[:7]:
             return start  # which says enough, however large the rest
-        rest = file.read(LARGEST + 1)
-    if len(rest) > LARGEST:
-        raise DumpError(f"larger than {LARGEST >> 30} GiB")
-    return start + rest
+        if os.fstat(file.fileno()).st_size > LARGEST:
+            raise DumpError(f"larger than {LARGEST >> 30} GiB")
+        return file.read()
 
 
 class _Reader:

@@ -12,7 +12,7 @@ from array import array
 from dataclasses import dataclass, field
 from typing import Any
 
-from clearloop.show.dump import Head
+from clearloop.show.dump import Dump, Head
 
 # Spans.kind
 RUN, AWAIT, HELD, READY, UNKNOWN = range(5)
@@ -166,3 +166,10 @@ class Model:
     # indexes into strings: file, line (a number; 0 unknown), function, the line's source text
     places: list[tuple[int, int, int, int]]
     loops: list[LoopModel]
+
+
+def build(dump: Dump) -> Model:
+    """Make the columns of a dump that was read."""
+    from clearloop.show.building import build_model
+
+    return build_model(dump)
