@@ -14,6 +14,7 @@ from clearloop.cli.usage import UsageError
 
 COMMANDS = {
     "run": "run a Python program on clearloop",
+    "attach": "watch a process that runs on asyncio's own loop (Python 3.14)",
 }
 
 HELP = """usage: clearloop COMMAND ...

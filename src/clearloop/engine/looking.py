@@ -67,9 +67,13 @@ def resolve(loop: Scheduler, depth: cython.Py_ssize_t, code, lasti: cython.int, 
     """
     if loop.probe.activity == STOPPED or loop.thread_id == 0:
         return None
+    return resolve_in(thread_frame(loop.probe.thread), depth, code, lasti, names)
+
+
+def resolve_in(frame: cython.pointer(PyObject), depth: cython.Py_ssize_t, code, lasti: cython.int, names: tuple):
+    """resolve(), `depth` frames outwards from `frame`, which it takes."""
     collects: cython.bint = PyGC_Disable()
     value: cython.pointer(PyObject) = cython.NULL
-    frame: cython.pointer(PyObject) = thread_frame(loop.probe.thread)
     back: cython.pointer(PyObject)
     try:
         while frame != cython.NULL and depth > 0:

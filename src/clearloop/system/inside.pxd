@@ -55,6 +55,10 @@ cdef extern from *:
         }
     }
 
+    static int clearloop_collecting(void *where) {
+        return *(volatile int *) &((PyInterpreterState *) where)->gc.collecting != 0;
+    }
+
     static int clearloop_own_tid(void) {
     #if defined(__linux__)
         return (int) syscall(SYS_gettid);
@@ -152,12 +156,20 @@ cdef extern from *:
         struct pollfd asked = {fd, POLLIN, 0};
         return fd >= 0 && poll(&asked, 1, 0) > 0 && (asked.revents & POLLIN) != 0;
     }
+
+    /* Wait so long, or until a descriptor is readable. */
+    static void clearloop_wait(int fd, int64_t nanoseconds) {
+        struct pollfd asked = {fd, POLLIN, 0};
+        poll(&asked, 1, (int) ((nanoseconds + 999999) / 1000000));
+    }
     """
     void* own_interpreter "clearloop_interpreter"()
     PyThreadState* gil_holder "clearloop_holder"(void* interpreter) nogil
+    bint collecting "clearloop_collecting"(void* interpreter) nogil
     int own_tid "clearloop_own_tid"() nogil
     int own_clock "clearloop_own_clock"() nogil
     int64_t cpu_time "clearloop_cpu"(int clock) nogil
     int64_t run_delay "clearloop_run_delay"(int tid) nogil
     int what_it_does "clearloop_kind"(void* interpreter, PyThreadState* thread, int tid, long* call) nogil
+    void wait_for "clearloop_wait"(int fd, int64_t nanoseconds) nogil
     bint descriptor_ready "clearloop_ready"(int fd) nogil

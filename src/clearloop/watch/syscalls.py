@@ -19,6 +19,6 @@ _AARCH64 = {
 _NAMES = {"x86_64": _X86_64, "aarch64": _AARCH64}.get(platform.machine(), {})
 
 
-def name(number):
+def name(number: int) -> str | None:
     """The name of a system call, its number when it has none here, None for -1."""
     return _NAMES.get(number, f"number {number}") if number >= 0 else None

@@ -1,0 +1,196 @@
+"""Watching loops that are asyncio's own, in a process that somebody attached to: see cli/attach.py.
+
+One thread looks at them every fifth of the threshold (`loop.slow_callback_duration`).  Nothing in the program is
+replaced or called: what a loop does stands in its frames (engine/sampling.py), so the program pays for the looks, some
+20 µs each, and for nothing else, and detaching leaves nothing that would have to be undone.
+
+What that means for the numbers: that a stall happened is certain, its beginning and end are known to a look; how busy
+a loop and its tasks are, and its lag, are estimates from as many looks as there were.
+"""
+
+import _thread
+import asyncio
+import atexit
+import os
+import sys
+import threading
+import time
+
+from clearloop.engine import sampling
+from clearloop.watch.foreign_loop import WatchedLoop
+from clearloop.watch.once import complain
+
+MOST_LOOPS = 16
+_LOOK_FOR_LOOPS = 1.0  # seconds between two searches for loops that have begun to run
+_SHORTEST, _LONGEST = 0.002, 0.05
+_TURN = asyncio.BaseEventLoop._run_once.__code__
+_RUN = asyncio.events.Handle._run.__code__
+
+_watch = None
+_lock = threading.Lock()
+_hooked = False
+
+
+def attach(loop=None):
+    """Begin to watch; `loop` is one that is known to run, of whatever kind.  Returns what is watched, as status()."""
+    global _watch, _hooked
+    with _lock:
+        already = _watch is not None
+        if not already:
+            _watch = Watch()
+        _watch.find_loops(loop)
+        if not already:
+            if not _hooked:
+                _hooked = True
+                os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)
+            atexit.register(detach)
+            _watch.begin()
+            _serve()
+        return {**status(), "already": already}
+
+
+def detach():
+    """Watch no more; returns whether anything was watched."""
+    global _watch
+    with _lock:
+        watch, _watch = _watch, None
+        if watch is None:
+            return False
+        watch.end()
+        live = _live()
+        if live is not None:
+            live.stop()
+        atexit.unregister(detach)
+        return True
+
+
+def status():
+    """What is watched: the loops, and where the live view answers."""
+    watch = _watch
+    live = _live()
+    return {
+        "loops": [one.description() for one in watch.loops] if watch is not None else [],
+        "socket": live.path() if live is not None else None,
+    }
+
+
+def loops():
+    """The loops that are watched in this process, each a WatchedLoop; none if nobody has attached."""
+    watch = _watch
+    return [one for one in watch.loops if one.alive()] if watch is not None else []
+
+
+def _live():
+    try:
+        from clearloop.watch import live
+    except ImportError:
+        return None
+    return live
+
+
+def _serve():
+    live = _live()
+    if live is None:
+        return
+    try:
+        live.start()
+    except OSError as error:
+        complain(f"the live view cannot be started: {error}")
+
+
+class Watch:
+    """The thread, and the loops that it looks at."""
+
+    def __init__(self):
+        self.loops = []
+        self.made = 0
+        self.ending = False
+        self.ended = None
+        self.bell = None
+
+    def begin(self):
+        self.ending = False
+        self.bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self.ended = _thread.allocate_lock()
+        self.ended.acquire()
+        _thread.start_new_thread(self.run, ())
+
+    def end(self):
+        """End the thread, and wait for that."""
+        if self.ended is None:
+            return
+        self.ending = True
+        os.eventfd_write(self.bell, 1)
+        if self.ended.acquire(timeout=2):
+            os.close(self.bell)
+            self.ended = None
+
+    def run(self):
+        _name_thread()
+        try:
+            searched = time.monotonic()
+            while not self.ending:
+                loops = self.loops
+                tick = min((one.threshold() / 5 for one in loops), default=_LONGEST)
+                tick = min(max(tick, _SHORTEST), _LONGEST)
+                asked = time.monotonic()
+                seen, woke, now = sampling.pause(tick, self.bell, tuple(one.native for one in loops))
+                if self.ending:
+                    break
+                if woke / 1e9 - asked < tick / 2:
+                    time.sleep(tick)  # somebody has closed our descriptor and uses the number
+                for one, does in zip(loops, seen, strict=False):
+                    one.look(_TURN, _RUN, does, woke / 1e9, now / 1e9)
+                if time.monotonic() - searched > _LOOK_FOR_LOOPS:
+                    self.find_loops()
+                    searched = time.monotonic()
+        except BaseException as error:
+            if not sys.is_finalizing():
+                complain("watching asyncio's loops has failed and stops", error)
+        finally:
+            self.ended.release()
+
+    def find_loops(self, known=None):
+        """Forget the loops that do not run any more, and take in those that have begun to."""
+        found = sampling.threads_in(_TURN)
+        if known is not None and all(loop is not known for _, loop in found):
+            found.append((threading.main_thread().ident, known))
+        running = dict(found)
+        kept = []
+        for one in self.loops:
+            if one.runs_in(running.get(one.ident)) or (one.of_other_kind and one.alive()):
+                kept.append(one)
+                running.pop(one.ident, None)
+            else:
+                one.close()
+        for ident, loop in running.items():
+            if len(kept) < MOST_LOOPS:
+                self.made += 1
+                kept.append(WatchedLoop(self.made, ident, loop))
+        self.loops = kept
+
+
+def _name_thread():
+    try:
+        with open(f"/proc/self/task/{_thread.get_native_id()}/comm", "w") as name:
+            name.write("clearloop-watch")
+    except OSError:
+        return
+
+
+def _before_fork():
+    if _watch is not None:
+        _watch.end()
+
+
+def _after_fork():
+    if _watch is not None and _watch.ended is None:
+        _watch.begin()
+
+
+def _in_child():
+    global _watch, _lock
+    _lock = threading.Lock()
+    watch, _watch = _watch, None
+    if watch is not None:
+        atexit.unregister(detach)
