@@ -2,13 +2,19 @@
 
 import asyncio
 import contextlib
+import os
+import select
 import socket
+import subprocess
+import sys
 import warnings
 
 import pytest
 from stream_tools import Recorder, run, until
 
 from descriptors import open_descriptors, opened_since
+
+from clearloop.system.poller import HAS_EPOLL
 
 
 @contextlib.contextmanager
@@ -18,14 +24,30 @@ def listening(host="127.0.0.1", port=0, backlog=100):
 
 
 @contextlib.contextmanager
-def silent():
-    """A port whose listener's queue is full, so that connecting takes for ever."""
-    with contextlib.ExitStack() as stack:
-        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
-        for _ in range(4):
-            client = stack.enter_context(socket.socket())
+def full_backlog():
+    """A listener that has no place for another connection: a further one stays on its way."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        waiting = []
+        while True:
+            client = socket.socket()
             client.setblocking(False)
             client.connect_ex(listener.getsockname())
+            waiting.append(client)
+            if not select.select([], [client], [], 0.1)[1]:
+                break
+        try:
+            yield listener
+        finally:
+            for client in waiting:
+                client.close()
+
+
+@contextlib.contextmanager
+def silent():
+    """A port whose listener's queue is full, so that connecting takes for ever."""
+    with full_backlog() as listener:
         yield listener.getsockname()[1]
 
 
@@ -306,3 +328,96 @@ def test_a_factory_that_raises_closes_the_socket():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         run(main())
+
+
+def test_a_connection_on_its_way_is_waited_for_and_can_be_given_up():
+    async def main():
+        loop = asyncio.get_running_loop()
+        with full_backlog() as listener:
+            port = listener.getsockname()[1]
+            before = len(open_descriptors())
+            given_up = loop.create_task(loop.create_connection(asyncio.Protocol, "127.0.0.1", port))
+            connecting = loop.create_task(loop.create_connection(asyncio.Protocol, "127.0.0.1", port))
+            await asyncio.sleep(0)
+            given_up.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await given_up
+            assert not connecting.done()
+            assert len(open_descriptors()) == before + 1
+            listener.setblocking(False)
+            accepted = []
+
+            async def accept():
+                while not connecting.done():
+                    accepted.append((await loop.sock_accept(listener))[0])
+
+            taking = loop.create_task(accept())
+            transport, _ = await connecting
+            taking.cancel()
+            assert transport.get_extra_info("peername") == listener.getsockname()
+            assert transport.get_extra_info("socket").getpeername() == listener.getsockname()
+            transport.abort()
+            await asyncio.sleep(0)
+            for one in accepted:
+                one.close()
+
+    run(main())
+
+
+def test_a_programs_own_socket_class_is_used(monkeypatch):
+    made = []
+
+    class Own(socket.socket):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            made.append(self)
+
+    async def main():
+        with listening() as port:
+            monkeypatch.setattr(socket, "socket", Own)
+            transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, "127.0.0.1", port)
+            assert transport.get_extra_info("socket").fileno() == made[0].fileno()
+            transport.close()
+            await asyncio.sleep(0)
+
+    run(main())
+
+
+def test_connecting_is_audited():
+    program = """if True:
+        import asyncio, socket, sys, clearloop
+        listener = socket.create_server(("127.0.0.1", 0))
+        seen = []
+        sys.addaudithook(lambda event, args: seen.append((event, args[1])) if event == "socket.connect" else None)
+
+        async def main():
+            transport, _ = await asyncio.get_running_loop().create_connection(asyncio.Protocol, *listener.getsockname())
+            transport.close()
+
+        clearloop.run(main())
+        assert seen == [("socket.connect", listener.getsockname())], seen
+    """
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+@pytest.mark.skipif(not HAS_EPOLL or os.environ.get("CLEARLOOP_POLLER") == "selectors", reason="it is about epoll")
+def test_a_duplicate_of_a_closed_connection_keeps_nobody_awake():
+    """Closing takes a descriptor out of epoll only when nobody else has it."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        with listening() as port:
+            transport, _ = await loop.create_connection(asyncio.Protocol, "127.0.0.1", port)
+            await asyncio.sleep(0)
+            duplicate = os.dup(transport._sock_fd)
+            os.set_blocking(duplicate, False)
+            transport.close()
+            for _ in range(3):
+                await asyncio.sleep(0)
+            socket.socket(fileno=os.dup(duplicate)).shutdown(socket.SHUT_RDWR)  # from now on it always has events
+            before = loop._turn_count()
+            await asyncio.sleep(0.05)
+            assert loop._turn_count() - before < 20
+            os.close(duplicate)
+
+    run(main())

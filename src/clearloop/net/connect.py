@@ -10,18 +10,23 @@ import socket
 import sys
 from asyncio.log import logger
 
-from clearloop.net import sockets
+from clearloop.net import attempt
+from clearloop.net.literals import connect_address
 from clearloop.net.resolver import resolve
-from clearloop.net.transport import make_stream
+from clearloop.net.transport import adopt, make_stream
 
 
 async def attach(loop, sock, protocol_factory, tls=None):
     """A transport and a protocol of `protocol_factory` over a connected socket; `tls` makes a layer between the two.
 
-    The socket is closed when the factory fails, also one that the user has given: asyncio does so since 2026.
+    `sock` is a socket, or an Attempt that has succeeded.  It is closed when the factory fails, also when the user has
+    given it: asyncio does so since 2026.
     """
-    if sock.gettimeout() != 0:
-        sock.setblocking(False)
+    make = adopt
+    if type(sock) is not attempt.Attempt:
+        make = make_stream
+        if sock.gettimeout() != 0:
+            sock.setblocking(False)
     waiter = loop.create_future()
     try:
         protocol = protocol_factory()
@@ -30,10 +35,10 @@ async def attach(loop, sock, protocol_factory, tls=None):
         sock.close()
         raise
     if layer is None:
-        transport = make_stream(loop, sock, protocol, waiter)
+        transport = make(loop, sock, protocol, waiter)
     else:
         transport = layer
-        make_stream(loop, sock, layer)
+        make(loop, sock, layer)
     try:
         await waiter
     except BaseException:
@@ -118,21 +123,28 @@ async def create_connection(
     if host is not None or port is not None:
         if sock is not None:
             raise ValueError("host/port and sock can not be specified at the same time")
-        rows = await _lookup(loop, (host, port), family, proto, flags)
-        local_rows = None
-        if local_addr is not None:
-            local_rows = await _lookup(loop, local_addr, family, proto, flags)
-        if happy_eyeballs_delay is not None and interleave is None:
-            interleave = 1
-        if interleave:
-            rows = interleaved(rows, interleave)
-        sock = await _connect_any(loop, rows, local_rows, happy_eyeballs_delay, all_errors)
+        only = None if local_addr is not None or all_errors else connect_address(host, port, family)
+        if only is not None and attempt.can_connect(loop):
+            sock = attempt.connect(loop, only[0], socket.SOCK_STREAM, proto or socket.IPPROTO_TCP, only[1])
+            if error := sock.outcome():
+                await _answer(sock, error, only[1])
+        else:
+            rows = await _lookup(loop, (host, port), family, proto, flags)
+            local_rows = None
+            if local_addr is not None:
+                local_rows = await _lookup(loop, local_addr, family, proto, flags)
+            if happy_eyeballs_delay is not None and interleave is None:
+                interleave = 1
+            if interleave:
+                rows = interleaved(rows, interleave)
+            sock = await _connect_any(loop, rows, local_rows, happy_eyeballs_delay, all_errors)
     elif sock is None:
         raise ValueError("host and port was not specified and no sock specified")
     else:
         check_stream_socket(sock)
     transport, protocol = await attach(loop, sock, protocol_factory, tls)
     if loop.get_debug():
+        sock = transport.get_extra_info("socket")
         logger.debug("%r connected to %s:%r: (%r, %r)", sock, host, port, transport, protocol)
     return transport, protocol
 
@@ -156,7 +168,7 @@ def interleaved(rows, first_family_count=1):
 
 
 async def _connect_any(loop, rows, local_rows, delay, all_errors):
-    """The socket of the first address that answers; raises what the others' errors come to."""
+    """The socket, or Attempt, of the first address that answers; raises what the others' errors come to."""
     failures = []
     if delay is None:
         for row in rows:
@@ -181,20 +193,34 @@ async def _connect_any(loop, rows, local_rows, delay, all_errors):
 
 async def _connect_one(loop, row, local_rows):
     family, kind, proto, _, address = row
+    if local_rows is None and attempt.can_connect(loop):
+        sock = attempt.connect(loop, family, kind, proto, address)
+        if error := sock.outcome():
+            await _answer(sock, error, address)
+        return sock
     sock = socket.socket(family=family, type=kind, proto=proto)
     try:
         sock.setblocking(False)
         if local_rows is not None:
             _bind_to_one(sock, family, local_rows)
-        connect = loop.sock_connect
-        if getattr(connect, "__func__", None) is sockets.sock_connect:
-            await sockets.connect_resolved(loop, sock, address)  # a row of getaddrinfo's is an address already
-        else:
-            await connect(sock, address)
+        await loop.sock_connect(sock, address)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+async def _answer(connecting, error, address):
+    """Wait until the attempt, whose outcome is `error` so far, has succeeded; raises what it failed with."""
+    try:
+        while error < 0:
+            await connecting.wait()
+            error = connecting.outcome()
+        if error:
+            raise attempt.refusal(error, address)
+    except BaseException:
+        connecting.close()
+        raise
 
 
 def _bind_to_one(sock, family, local_rows):

@@ -14,6 +14,7 @@ from clearloop.net.sockops import (
     Turn,
     blocked,
     check,
+    connect_outcome,
     connect_result,
     connecting,
     line_up,
@@ -152,11 +153,6 @@ async def sock_connect(self, sock, address):
     if sock.family == socket.AF_INET or sock.family == socket.AF_INET6:
         resolved = await resolve(self, address, family=sock.family, type=sock.type, proto=sock.proto)
         address = resolved[0][4]
-    await connect_resolved(self, sock, address)
-
-
-async def connect_resolved(self, sock, address):
-    """The rest of sock_connect: `address` needs nobody to look it up, and `sock` is fit for it."""
     pause = FIRST_PAUSE
     while True:
         try:
@@ -168,14 +164,15 @@ async def connect_resolved(self, sock, address):
                 break
         await asyncio.sleep(pause)
         pause = min(2 * pause, LONGEST_PAUSE)
-    turn = connecting(self, sock)
-    try:
-        error = -1
-        while error == -1:
-            await turn
-            error = connect_result(sock, turn)
-    finally:
-        turn.leave()
+    error = connect_outcome(sock)  # a peer on this machine has answered by now
+    if error < 0:
+        turn = connecting(self, sock)
+        try:
+            while error < 0:
+                await turn
+                error = connect_result(sock, turn)
+        finally:
+            turn.leave()
     if error:
         raise OSError(error, f"Connect call failed {address}")
 

@@ -50,3 +50,4 @@ cdef class Watcher(Source):
 cdef int descriptor(object sock) except? -1
 cdef Watcher find(Scheduler loop, object sock, int fd)
 cdef Watcher acquire(Scheduler loop, object sock, int fd)
+cdef int pending_error(int fd) except? -2

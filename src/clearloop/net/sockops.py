@@ -719,21 +719,30 @@ def connecting(loop: Scheduler, sock):
 
 def connect_result(sock, turn: Turn):
     """The error number of the connection attempt, 0 when it has succeeded, or -1: still on its way, await again."""
+    error: cython.int = connect_outcome(sock)
+    if error < 0 and turn.lane is not None:
+        turn.watcher.blocked(turn.lane)
+        turn.value = None
+        turn.state = PENDING
+    return error
+
+
+def connect_outcome(sock):
+    """The error number of a connection attempt, 0 when it has succeeded, or -1 while it is on its way."""
+    return pending_error(descriptor(sock))
+
+def pending_error(fd):
+    """0 when the connection stands, its error number when it has failed, -1 while nobody knows."""
     error: cython.int = 0
     size: socklen_t = cython.sizeof(cython.int)
     state: pollfd
-    fd: cython.int = descriptor(sock)
+    state.fd = fd
+    state.events = POLLOUT
+    state.revents = 0
+    if poll(cython.address(state), 1, 0) == 0:
+        return -1
     if getsockopt(fd, SOL_SOCKET, SO_ERROR, cython.address(error), cython.address(size)) < 0:
         PyErr_SetFromErrno(OSError)
-    if error == 0:
-        state.fd = fd
-        state.events = POLLOUT
-        state.revents = 0
-        if poll(cython.address(state), 1, 0) == 0 and turn.lane is not None:
-            turn.watcher.blocked(turn.lane)
-            turn.value = None
-            turn.state = PENDING
-            return -1
     return error
 
 

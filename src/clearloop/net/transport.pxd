@@ -79,6 +79,7 @@ cdef class StreamTransport(Outlet):
     cdef object __weakref__
 
     cdef int open(self, Scheduler loop, int fd, int family, int proto, object context) except -1
+    cdef bint over_ip(self) except -1
     cdef int begin(self, object protocol) except -1
     cdef int start(self) except -1
     cdef int schedule(self, object callback, object argument) except -1

@@ -31,6 +31,7 @@ from cython.cimports.clearloop.engine.ring import ring_push
 from cython.cimports.clearloop.engine.runnable import Source
 from cython.cimports.clearloop.engine.scheduler import Scheduler
 from cython.cimports.clearloop.net.address import address_tuple, ask_address
+from cython.cimports.clearloop.net.attempt import Attempt
 from cython.cimports.clearloop.net.sockops import descriptor
 from cython.cimports.clearloop.net.transports import Transports
 from cython.cimports.clearloop.system.capi import (
@@ -165,6 +166,16 @@ class StreamTransport(Outlet):
         table.note(fd, self)
         return 0
 
+    def over_ip(self):
+        """For connections of the IP families: small writes leave at once, and the peer's address is kept."""
+        on: cython.int = 1  # small writes are joined already
+        if self.family != AF_INET and self.family != AF_INET6:
+            return False
+        setsockopt(self.fd, IPPROTO_TCP, TCP_NODELAY, cython.address(on), cython.sizeof(cython.int))
+        if not self.peer.known:
+            ask_address(cython.address(self.peer), self.fd, True)
+        return True
+
     def begin(self, protocol):
         """Schedule connection_made, and behind it the first read."""
         self.use_protocol(protocol)
@@ -248,7 +259,11 @@ class StreamTransport(Outlet):
         self.phase = LOST
         self.no_write = True
         self.forget_queue()
-        self.watch(0)
+        if self.sock is None and self.loop.poller.owner_of(self.fd) is self:
+            self.watched = 0
+            self.loop.poller.retire(self.fd)  # closed in the next turn, and nobody has had a socket to duplicate
+        else:
+            self.watch(0)
         if self.loop.closed:
             self.loop.check_closed()
         self.schedule(self._call_connection_lost, error)
@@ -1097,13 +1112,22 @@ def make_stream(loop: Scheduler, sock, protocol, waiter=None, extra=None, server
     transport.server = server
     if extra:
         transport.extra = dict(extra)
-    if transport.family == AF_INET or transport.family == AF_INET6:
-        no_delay(transport.fd)
-        ask_address(cython.address(transport.peer), transport.fd, True)
-    else:
+    if not transport.over_ip():
         transport.extra = {"sockname": name_of(sock.getsockname), "peername": name_of(sock.getpeername)} | (extra or {})
     if server is not None:
         server._attach(transport)
+    transport.begin(protocol)
+    return transport
+
+
+def adopt(loop: Scheduler, attempt: Attempt, protocol, waiter=None):
+    """The same over the connection that `attempt` has made: nobody has a socket object of it."""
+    family: cython.int = attempt.family
+    proto: cython.int = attempt.proto
+    transport: StreamTransport = new_transport(loop, attempt.give(), family, proto, PyContext_CopyCurrent())
+    transport.waiter = waiter
+    transport.peer = attempt.peer
+    transport.over_ip()
     transport.begin(protocol)
     return transport
 
@@ -1113,11 +1137,3 @@ def name_of(ask):
         return ask()
     except OSError:
         return None
-
-
-@cython.cfunc
-@cython.exceptval(check=False)
-def no_delay(fd: cython.int) -> cython.void:
-    """Send small writes at once: they are joined already."""
-    on: cython.int = 1
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, cython.address(on), cython.sizeof(cython.int))

@@ -38,6 +38,7 @@ cdef class Poller:
     cdef int add(self, int fd, uint32_t events, object owner) except -1
     cdef int modify(self, int fd, uint32_t events) except -1
     cdef int remove(self, int fd) except -1
+    cdef int retire(self, int fd) except -1
     cdef object owner_of(self, int fd)
     cdef uint32_t events_of(self, int fd) noexcept
     cdef bint gives_way(self, int fd, bint shared) except -1

@@ -52,6 +52,7 @@ from cython.cimports.libc.string import memset
 # read would have left the cache by then: 512 connections cost 3 to 10 % more with 512 than with 64.
 BATCH = cython.declare(cython.int, 64)
 WAKE = cython.declare(uint64_t, 0xFFFF_FFFF_FFFF_FFFF)
+RETIRED = cython.declare(uint32_t, 0xFFFF_FFFF)  # as the events of a registration without an owner
 # A day in ns, for waits in milliseconds.  A C variable: the literal would be a Python integer, made without the GIL
 LONGEST = cython.declare(int64_t, 86_400_000_000_000)
 HAS_EPOLL = bool(HAVE_EPOLL)
@@ -95,6 +96,10 @@ class Poller:
     def remove(self, fd):
         """Take a descriptor out; it may be closed already."""
         raise NotImplementedError
+
+    def retire(self, fd):
+        """Forget a descriptor that nobody has a duplicate of and that is closed at once, in this turn or the next."""
+        return self.remove(fd)
 
     def wake(self):
         """Make a wait in another thread return.  Call it under the GIL, and only while `waiting` is set."""
@@ -237,12 +242,14 @@ class EpollPoller(Poller):
                 continue
             fd = cython.cast(cython.int, cython.cast(uint32_t, tag))  # the low half; a mask would be a Python integer
             registration = self.table + fd
-            if (
-                fd >= self.table_size
-                or registration.owner == cython.NULL
-                or registration.generation != cython.cast(uint32_t, tag >> 32)
-            ):
+            if fd >= self.table_size or registration.generation != cython.cast(uint32_t, tag >> 32):
                 stale = True
+                continue
+            if registration.owner == cython.NULL:
+                if registration.events == RETIRED:
+                    registration.events = 0  # once: it will be closed before the next poll
+                else:
+                    stale = True
                 continue
             self.events[found].owner = registration.owner
             self.events[found].events = reported[place].events
@@ -315,6 +322,17 @@ class EpollPoller(Poller):
         Py_DECREF_raw(owner)
         if failed:
             raise OSError(error, "a file descriptor cannot be taken out of epoll")
+        return 0
+
+    def retire(self, fd):
+        """Closing takes it out of epoll.  If there is a duplicate after all, its events are stale: see wait()."""
+        if fd < 0 or fd >= self.table_size or self.table[fd].owner == cython.NULL:
+            return 0
+        owner: cython.pointer(PyObject) = self.table[fd].owner
+        self.table[fd].owner = cython.NULL
+        self.table[fd].events = RETIRED
+        self.registered -= 1
+        Py_DECREF_raw(owner)
         return 0
 
     def wake(self):
