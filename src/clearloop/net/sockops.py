@@ -115,6 +115,12 @@ class Turn(Future):
         """Give the place up, whatever became of it; the next in the lane is woken when there is something for it."""
         self.watcher.depart(self)
 
+    def _standing(self):
+        """What a task waits for that awaits this: for the live view, from any thread."""
+        lane: Lane = self.lane
+        operation = "writing" if lane is not None and lane.writing else "reading"
+        return {"kind": "socket", "operation": operation, "peer": None, "fd": self.watcher.fd}
+
     def __repr__(self):
         return f"<Turn fd={self.watcher.fd} {'tries' if self.state == RETURNED else 'waits'}>"
 

@@ -86,6 +86,14 @@ class Reading(Future):
     def close(self):
         self.leave()
 
+    def _standing(self):
+        """What a task waits for that awaits this: for the live view, from any thread."""
+        reader: ReaderCore = self.reader
+        peer = None
+        if reader is not None and isinstance(reader.transport, Outlet):
+            peer = reader.transport.get_extra_info("peername")
+        return {"kind": "socket", "operation": "reading", "peer": peer, "fd": None}
+
     def leave(self):
         """The wait is over, however it ended."""
         reader: ReaderCore = self.reader

@@ -15,6 +15,8 @@ Stages change under the GIL with no Python code in between, so a call is either 
 
 import asyncio
 import concurrent.futures
+import contextvars
+import functools
 import inspect
 import os
 import types
@@ -34,10 +36,12 @@ from cython.cimports.clearloop.system.capi import (
 )
 from cython.cimports.clearloop.system.slots import install_pool
 
+from clearloop.engine.names import callback_name, thread_name
 from clearloop.offload.errors import JobLost, is_coroutine_function, place
 
 _COROUTINE = cython.declare(cython.int, inspect.CO_COROUTINE)
 _FUNCTION = cython.declare(object, types.FunctionType)
+_CONTEXT = cython.declare(object, contextvars.Context)
 _BUILTIN = cython.declare(object, types.BuiltinFunctionType)
 _running: dict = {}  # thread identifier -> the call that it executes
 
@@ -228,6 +232,19 @@ class Call(Future):
     def _finish(self, outcome, raised):
         if self.stage != ENDED:  # whoever is first
             self.finish(outcome, raised)
+
+    def _standing(self):
+        """What a task waits for that awaits this: for the live view, from any thread."""
+        worker = None
+        for ident, call in _running.items():
+            if call is self:
+                worker = thread_name(ident)
+                break
+        func = self.func
+        if type(func) is functools.partial and type(func.func) is _BUILTIN and type(func.func.__self__) is _CONTEXT:
+            func = func.args[0] if func.args else func  # asyncio.to_thread() runs it in the caller's context
+        stage = "queued" if self.stage == QUEUED else "running" if self.stage == RUNNING else "ended"
+        return {"kind": "job", "function": callback_name(func), "stage": stage, "worker": worker}
 
     @property
     def _func(self):

@@ -14,3 +14,4 @@ cdef int hand_over(tuple ended) except -1
 cdef int64_t ready_since(Probe* probe, uint64_t place, int64_t otherwise) noexcept
 cdef int64_t events_since(Probe* probe, int64_t otherwise) noexcept
 cdef int set_threshold(Probe* probe, int64_t nanoseconds) except -1
+cdef int64_t held_since(Probe* probe) noexcept

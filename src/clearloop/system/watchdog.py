@@ -72,6 +72,13 @@ from cython.cimports.libc.stdlib import calloc, free
 
 # The observer, by name, since this room knows nobody above it
 OBSERVER = "clearloop.watch.watchdog"
+# Answers to `clearloop ps` and its kin: started once a loop has run for a while, so never in a short program
+LIVE = "clearloop.watch.live"
+# CLEARLOOP_LIVE: 0 never, 1 with the first loop, else half a second after it; in nanoseconds, -1: never
+_live = os.environ.get("CLEARLOOP_LIVE", "")
+LIVE_AFTER = cython.declare(
+    int64_t, -1 if _live in ("0", "no", "off", "false") else 0 if _live == "1" else 500_000_000
+)
 
 SHORTEST_TICK = cython.declare(int64_t, 500_000)
 LONGEST_TICK = cython.declare(int64_t, 100_000_000)
@@ -96,6 +103,8 @@ _ended = cython.declare(list, [])
 _numbers = cython.declare(cython.int, 0)
 _threads = cython.declare(cython.int, 0)
 _observer = cython.declare(object, None)
+_live_wanted = cython.declare(cython.bint, LIVE_AFTER >= 0)  # it has not been started, and nobody has switched it off
+_live_at = cython.declare(int64_t, 0)              # when it shall be; 0: no loop has begun to run since
 _enabled = cython.declare(cython.bint, os.environ.get("CLEARLOOP_WATCH", "1") not in ("0", "no", "off", "false"))
 
 thread_init()
@@ -182,10 +191,12 @@ def run_ends(probe):
 @cython.exceptval(check=False)
 def wake(probe: cython.pointer(Probe)) -> cython.void:
     """Start the thread, or wake it if it is parked.  Needs no GIL."""
-    global _where, _stop, _threads, _rung
+    global _where, _stop, _threads, _rung, _live_at
     lock()
     probe.parked = 0
     probe.looked = monotonic_ns()
+    if _live_wanted and _live_at == 0:
+        _live_at = probe.looked + LIVE_AFTER
     if _where == NONE:
         if not _barred:
             _stop = False
@@ -289,7 +300,7 @@ def events_since(probe, otherwise):
 @cython.exceptval(check=False)
 def body(argument: cython.p_void) -> cython.p_void:
     """The thread: look, sleep for a tick, look again."""
-    global _where, _threads, _rung
+    global _where, _threads, _rung, _live_at
     tick: int64_t
     due: int64_t = 0
     now: int64_t
@@ -325,12 +336,29 @@ def body(argument: cython.p_void) -> cython.p_void:
             continue
         if _stop:
             break
+        if _live_at != 0 and now >= _live_at:
+            _live_at = 0
+            if any_loop_runs():
+                _where = OBSERVING
+                unlock()
+                start_live()
+                lock()
+                _where = AWAKE
+                due = 0
+                ring_end()
+                continue
         _rung = False
         if tick == 0:
             if park():
                 _where = PARKED
                 while not _rung and not _stop:
-                    wait_for_bell(-1)
+                    if _live_at == 0:
+                        wait_for_bell(-1)
+                        continue
+                    tick = _live_at - monotonic_ns()
+                    if tick <= 0:
+                        break
+                    wait_for_bell(tick)
                 _where = AWAKE
                 unpark()
                 asked = 0
@@ -583,6 +611,18 @@ def unpark() -> cython.void:
 @cython.cfunc
 @cython.nogil
 @cython.exceptval(check=False)
+def any_loop_runs() -> cython.bint:
+    probe: cython.pointer(Probe) = _probes
+    while probe != cython.NULL:
+        if probe.activity != STOPPED and not probe.gone:
+            return True
+        probe = probe.next
+    return False
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
 def free_the_gone() -> cython.void:
     place: cython.pointer(cython.pointer(Probe)) = cython.address(_probes)
     probe: cython.pointer(Probe)
@@ -617,7 +657,7 @@ _thread = cython.declare(cython.pointer(PyThreadState), cython.NULL)
 @cython.exceptval(check=False)
 def observe(probe: cython.pointer(Probe)) -> cython.void:
     """Take the GIL, with a thread state of our own that is made once, and let the observer do its work."""
-    global _gil, _thread, _spots, _hog_spots, _hog
+    global _thread, _spots, _hog_spots, _hog
     began: int64_t = monotonic_ns()
     _spots = _hog_spots = 0
     _hog = 0
@@ -626,11 +666,29 @@ def observe(probe: cython.pointer(Probe)) -> cython.void:
         if probe.holder != cython.NULL and probe.holder != probe.thread:
             _hog = ident_unlocked(probe.holder)
             _hog_spots = frames_unlocked(probe.holder, _hog_codes, _hog_offsets, 50)
+    enter_python()
+    call_observer(probe, monotonic_ns() - began)
+    _thread = PyEval_SaveThread()
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def enter_python() -> cython.void:
+    global _gil
     if _thread == cython.NULL:
         _gil = PyGILState_Ensure()
     else:
         PyEval_RestoreThread(_thread)
-    call_observer(probe, monotonic_ns() - began)
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def start_live() -> cython.void:
+    global _thread
+    enter_python()
+    call_live()
     _thread = PyEval_SaveThread()
 
 
@@ -684,6 +742,21 @@ def call_observer(probe: cython.pointer(Probe), waited: int64_t) -> cython.void:
     finally:
         if kept:
             Py_DECREF_raw(loop)
+
+
+@cython.cfunc
+@cython.with_gil
+@cython.exceptval(check=False)
+def call_live() -> cython.void:
+    """What fails in there says so itself; the watchdog goes on without it."""
+    global _live_wanted
+    _live_wanted = False
+    try:
+        __import__(LIVE, None, None, ["*"]).start()
+    except OSError:
+        pass  # no descriptor was left to import it with
+    except BaseException:
+        PyErr_WriteUnraisable(LIVE)
 
 
 @cython.cfunc
@@ -773,6 +846,35 @@ def flush(seconds: cython.double = 2.0):
     return done
 
 
+def want_live(delay: cython.double):
+    """Start the live view (again), so many seconds after a loop was seen running; below 0: never by itself."""
+    global _live_wanted, _live_at, _rung
+    lock()
+    _live_wanted = delay >= 0
+    _live_at = 0
+    if _live_wanted:
+        _live_at = monotonic_ns() + cython.cast(int64_t, delay * 1e9)
+        _rung = True
+        ring_bell()
+    unlock()
+
+
+def held_since(probe):
+    """Since when the step that runs now has been running, as far as the watchdog has seen; 0 when it has not."""
+    since: int64_t = 0
+    lock()
+    if (
+        probe.activity == RUNNING
+        and probe.seen_activity == RUNNING
+        and probe.turns == probe.seen_turns
+        and probe.epoch == probe.seen_epoch
+        and probe.steps == probe.seen_steps
+    ):
+        since = probe.step_since
+    unlock()
+    return since
+
+
 def threads():
     """How many watchdogs there are: 0 or 1."""
     return _threads
@@ -805,8 +907,10 @@ def _after_fork_in_parent():
 
 def _after_fork_in_child():
     """No thread came along, and the loops that the parent runs do not run here, unless one goes on: it says so."""
-    global _where, _threads, _thread, _waiting, _ended
+    global _where, _threads, _thread, _waiting, _ended, _live_wanted, _live_at
     thread_init()
+    _live_wanted = LIVE_AFTER >= 0
+    _live_at = 0
     _where = NONE
     _threads = 0
     _thread = cython.NULL

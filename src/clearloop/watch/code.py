@@ -116,6 +116,11 @@ def source_of(file, line, end_line, column, end_column):
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
+def whole_line(file, line):
+    """A line of a source as it stands there."""
+    return linecache.getline(file, line).strip()[:_LONGEST] if line else None
+
+
 def one_line(text):
     return " ".join(text.split())
 

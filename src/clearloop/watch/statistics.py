@@ -96,12 +96,63 @@ def time_tasks(loop=None, enabled=True):
         loop._time_steps(loop._task_times.add)
 
 
+def time_tasks_for_view(loop, enabled):
+    """Time the tasks while somebody looks on; return whether that is new.  What the program has switched on stays."""
+    times = getattr(loop, "_task_times", None)
+    if enabled:
+        if times is not None:
+            times.viewers += times.viewers > 0
+            return times.viewers > 1
+        time_tasks(loop)
+        loop._task_times.viewers = 1
+        return True
+    if times is not None and times.viewers > 0:
+        times.viewers -= 1
+        if not times.viewers:
+            time_tasks(loop, False)
+    return False
+
+
+def times_of(loop):
+    """{number of the task: (steps, busy seconds)}; None while tasks are not timed."""
+    times = getattr(loop, "_task_times", None)
+    if times is None:
+        return None
+    return {id(task): (steps, busy / 1e9) for task, (steps, busy, _) in list(times.of.items())}
+
+
+def stall_places(most=100):
+    """The places that have held a loop, the most costly first."""
+    reporting = sys.modules.get("clearloop.watch.reporting")
+    if reporting is None:
+        return []
+    return [
+        {
+            "file": place.file,
+            "line": place.line,
+            "function": place.function,
+            "code": place.code,
+            "count": place.count,
+            "seconds": place.seconds,
+            "longest_seconds": place.longest,
+        }
+        for place in reporting._places.all()[:most]
+    ]
+
+
+def counts():
+    """How many findings there were, by verdict or kind."""
+    reporting = sys.modules.get("clearloop.watch.reporting")
+    return dict(reporting.counts) if reporting is not None else {}
+
+
 class _TaskTimes:
     """Steps and busy nanoseconds by task.  Tasks that are done leave, so it holds no more than are alive."""
 
     def __init__(self):
         self.began = time.monotonic_ns()
         self.of = {}  # task -> [steps, busy, since]
+        self.viewers = 0  # who looks on; 0: the program has asked for it
 
     def add(self, task, nanoseconds):
         if task.done():

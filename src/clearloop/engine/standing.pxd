@@ -1,0 +1,16 @@
+from clearloop.engine.scheduler cimport Scheduler
+
+
+cdef class Look:
+    cdef Scheduler loop
+    cdef object now         # ns of the loop's clock, None when that is the program's own
+    cdef dict deadlines     # address of a sleeping future -> when it wakes
+    cdef dict limits        # address of a task -> deadlines of its timeouts
+    cdef list locked        # (row, what the task waits for) of those who wait for a lock
+    cdef object row(self, object task, object coro, object waited, object name)
+    cdef object waits(self, object waited, list coroutines, dict row)
+    cdef object locked_row(self, dict row, object found)
+    cdef object left(self, object deadline)
+    cdef int read_timers(self) except -1
+    cdef int note_limit(self, object task, object deadline) except -1
+    cdef int find_holders(self, list rows) except -1
