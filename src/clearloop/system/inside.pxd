@@ -158,7 +158,7 @@ cdef extern from *:
     }
 
     /* Wait so long, or until a descriptor is readable. */
-    static void clearloop_wait(int fd, int64_t nanoseconds) {
+    static void clearloop_wait_for_descriptor(int fd, int64_t nanoseconds) {
         struct pollfd asked = {fd, POLLIN, 0};
         poll(&asked, 1, (int) ((nanoseconds + 999999) / 1000000));
     }
@@ -171,5 +171,5 @@ cdef extern from *:
     int64_t cpu_time "clearloop_cpu"(int clock) nogil
     int64_t run_delay "clearloop_run_delay"(int tid) nogil
     int what_it_does "clearloop_kind"(void* interpreter, PyThreadState* thread, int tid, long* call) nogil
-    void wait_for "clearloop_wait"(int fd, int64_t nanoseconds) nogil
+    void wait_for "clearloop_wait_for_descriptor"(int fd, int64_t nanoseconds) nogil
     bint descriptor_ready "clearloop_ready"(int fd) nogil
