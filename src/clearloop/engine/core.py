@@ -4,6 +4,7 @@ import asyncio
 
 import cython
 from cython.cimports.clearloop.engine.future import new_future
+from cython.cimports.clearloop.engine.recorder import Recorder
 from cython.cimports.clearloop.engine.scheduler import Scheduler
 from cython.cimports.clearloop.engine.task import Task, clear_tasks, new_task, visit_tasks
 from cython.cimports.clearloop.system.slots import install_extra
@@ -16,8 +17,8 @@ _eager_task_factory = cython.declare(object, getattr(asyncio, "eager_task_factor
 
 
 @cython.cclass
-class Engine(Scheduler):
-    """Scheduler, Task and Future under one roof."""
+class Engine(Recorder):
+    """Scheduler, recorder, Task and Future under one roof."""
 
     def __init__(self, poller=None):
         Scheduler.__init__(self, poller)

@@ -37,6 +37,8 @@ cdef class Future(Runnable):
     cdef int cancel_requests
     cdef unsigned char linked         # stands in the loop's list of unfinished tasks
     cdef unsigned char entered        # the step runs inside a handle that has entered the context
+    cdef unsigned char told           # the recorder has said who it is
+    cdef unsigned int number(self) noexcept
     cdef int note_origin(self, object frames) except -1
     cdef int report(self, dict context) except -1
     cdef int settle(self, State state, object value) except -1

@@ -336,6 +336,8 @@ class Future(Runnable):
         if type(waiter) is not tuple:
             # native waiters wait on native loops only
             ring_push(cython.address(cython.cast(Scheduler, self.loop).ready), waiter)
+            if cython.cast(Scheduler, self.loop).recording:
+                cython.cast(Scheduler, self.loop).note_woken(waiter)
             return 0
         pair: tuple = cython.cast(tuple, waiter)
         if (
@@ -347,8 +349,14 @@ class Future(Runnable):
                 cython.address(cython.cast(Scheduler, self.loop).ready),
                 new_handle(self.loop, pair[0], (self,), pair[1]),
             )
+            if cython.cast(Scheduler, self.loop).recording:
+                cython.cast(Scheduler, self.loop).note_called(pair[0])
         else:
             self.loop.call_soon(pair[0], self, context=pair[1])
+        return 0
+
+    def number(self):
+        """How the recorder tells it from others: tasks and calls have a number of their own."""
         return 0
 
     def run(self):

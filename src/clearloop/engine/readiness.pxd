@@ -1,3 +1,4 @@
+from cpython.ref cimport PyObject
 from libc.stdint cimport uint32_t
 
 from clearloop.engine.handle cimport Handle
@@ -11,6 +12,7 @@ cdef class Descriptor(Source):
     cdef object file  # what add_reader was given, unless that was a number
     cdef Handle reader
     cdef Handle writer
+    cdef PyObject* subject(self) noexcept
     cdef int update(self) except -1
     cdef int stop(self) except -1
     cdef int run_handle(self, Handle handle) except -1

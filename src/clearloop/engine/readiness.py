@@ -13,6 +13,7 @@ from cython.cimports.clearloop.engine.handle import Handle, keep, new_handle
 from cython.cimports.clearloop.engine.runnable import Source
 from cython.cimports.clearloop.engine.scheduler import Scheduler
 from cython.cimports.clearloop.system.poller import FAULT, HANGUP, READABLE, WRITABLE
+from cython.cimports.cpython.ref import PyObject
 from cython.cimports.libc.stdint import uint32_t
 
 
@@ -59,6 +60,10 @@ class Descriptor(Source):
     def run_handle(self, handle):
         handle.run()
         return 0
+
+    def subject(self):
+        handle: Handle = self.reader if self.reader is not None else self.writer
+        return cython.NULL if handle is None else cython.cast(cython.pointer(PyObject), handle.callback)
 
     def update(self):
         """Tell the poller what is still wanted."""

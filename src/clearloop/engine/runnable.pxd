@@ -1,3 +1,6 @@
+from cpython.ref cimport PyObject
+
+
 cdef class Runnable:
     cdef unsigned char dead
     cdef unsigned char scheduled
@@ -10,4 +13,5 @@ cdef class Runnable:
 
 cdef class Source(Runnable):
     cdef unsigned int revents
+    cdef PyObject* subject(self) noexcept
     cdef int flush(self) except -1

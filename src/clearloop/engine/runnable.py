@@ -13,6 +13,8 @@ Four flags and a number, each with one owner:
 | is_task   | sets asyncio's current task itself when it runs           | the native Task, once      |
 | queued    | a Source that stands in the ready queue, so never twice   | poll sets it, run clears it|
 | order     | which of two timers with one deadline was asked for first | the timer heap             |
+|           | of a timer that has fired: how late it was                | the timer heap             |
+|           | of a task, which is never a timer: its number             | the native Task, once      |
 """
 
 import cython
@@ -34,6 +36,10 @@ class Runnable:
 @cython.cclass
 class Source(Runnable):
     """Something with a descriptor: the poller reports events for it, and it may have bytes to flush after a turn."""
+
+    def subject(self):
+        """What the recorder names the step by, borrowed: a callback, or an object by its type; NULL: the source."""
+        return cython.NULL
 
     def flush(self):
         """Send what the steps of this turn have written."""

@@ -6,6 +6,7 @@ from clearloop.engine.runnable cimport Runnable, Source
 from clearloop.engine.timers cimport TimerHandle, Timers
 from clearloop.system.poller cimport Poller
 from clearloop.system.probe cimport Probe
+from clearloop.system.recording cimport Tape
 from clearloop.system.slots cimport visitproc
 
 
@@ -38,6 +39,22 @@ cdef class Scheduler:
     cdef uint64_t lags[LAGS]     # how late timers fired: a histogram, see lag_bucket()
     cdef object step_times       # watch/statistics.py times the steps of tasks: a callable, or None
 
+    # the recorder (engine/recorder.py)
+    cdef Tape tape               # no records: this loop records nothing
+    cdef bint tape_tried         # whether there shall be one was asked before
+    cdef bint recording          # this turn is recorded; stays so until the next turn begins
+    cdef unsigned int running    # the number of the task that runs, 0 outside of tasks
+    cdef int64_t clock           # what the clock showed just now, nothing having run since; 0: unknown
+    cdef int64_t gap_from        # when the turns that are not recorded began; 0: they are
+    cdef uint64_t gap_steps      # the step counter then
+    cdef uint64_t fired_from     # the places of the ready ring where the timers stand that fired last
+    cdef uint64_t fired_to
+    # of the step that runs, while it is recorded
+    cdef int64_t step_began      # 0: none is open
+    cdef int64_t step_due        # it is a timer, and its deadline was then; else 0
+    cdef unsigned int step_actor # the task, or 0
+    cdef unsigned int step_code  # the callback, or 0
+
     cdef int64_t idle_looked     # when somebody looked last whether the loop will ever be woken
 
     cdef readonly Py_ssize_t offloaded  # calls that are away in threads, processes or a cluster (offload/call.py)
@@ -63,6 +80,20 @@ cdef class Scheduler:
     cdef int poll(self, int64_t timeout) except -1
     cdef int run_batch(self, size_t count) except -1
     cdef int run_batch_timed(self, size_t count) except -1
+    cdef int leave_task(self) except -1
+    cdef int choose_batch(self, size_t count) except -1
+    cdef int begin_recording(self) except -1
+    cdef int end_recording(self) except -1
+    cdef int resume_recording(self) except -1
+    cdef int pause_recording(self) except -1
+    cdef int close_gap(self, int64_t now) except -1
+    cdef int note_wait(self, int64_t began, int64_t ended) except -1
+    cdef int fail_step(self) except -1
+    cdef int note_woken(self, Runnable waiter) except -1
+    cdef int note_called(self, object callback) except -1
+    cdef int note_task(self, Runnable task) except -1
+    cdef int note_name(self, Runnable task) except -1
+    cdef int note_eager_step(self, Runnable task, int64_t began) except -1
     cdef int flush_dirty(self) except -1
     cdef int mark_dirty(self, Source source) except -1
     cdef int enqueue(self, Runnable entry) except -1

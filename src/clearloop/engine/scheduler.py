@@ -32,7 +32,16 @@ from cython.cimports.clearloop.system.capi import (
 )
 from cython.cimports.clearloop.system.clock import coarse_ns, monotonic_ns
 from cython.cimports.clearloop.system.poller import Poller
-from cython.cimports.clearloop.system.probe import DESCRIBED, SLOW_STEP, SLOW_TURN, Probe, probe_runs, probe_waits
+from cython.cimports.clearloop.system.probe import (
+    DESCRIBED,
+    RUNNING,
+    SLOW_STEP,
+    SLOW_TURN,
+    Probe,
+    probe_runs,
+    probe_waits,
+)
+from cython.cimports.clearloop.system.recording import GAP, RUN, WAIT, tape_free, tape_make, tape_write
 from cython.cimports.clearloop.system.slots import install_extra, track
 from cython.cimports.clearloop.system.watchdog import (
     new_probe,
@@ -57,8 +66,16 @@ SEND_TOGETHER = cython.declare(cython.Py_ssize_t, 64)  # see mark_dirty
 # An idle loop does not wake for timers more often than every quarter of a millisecond: a wake-up costs some 5 us, and
 # dense deadlines share it (asyncio and libuv round to whole milliseconds).  A lone timer fires on time.
 TIMER_SPACING = cython.declare(int64_t, 250_000)
+# Of a loop's time, recording may take about a hundredth: a record costs 40 to 60 ns, and one credit, and a credit comes
+# back every 6 us.  A burst of FULL records is recorded whole.
+CREDIT_NS = cython.declare(int64_t, 6000)
+FULL = cython.declare(int64_t, 16384)
+UNLIMITED = cython.declare(int64_t, 1 << 60)
+RESUME_FROM = cython.declare(int64_t, 64)  # credits beyond what the turn needs, so that gaps do not come one by one
 IDLE_LOOK_SPACING = cython.declare(int64_t, 5_000_000)
 SLOW_SECONDS = cython.declare(object, 0.1)  # what holds the loop longer is slow, unless CLEARLOOP_SLOW says otherwise
+RECORD_MIB = cython.declare(object, 8)  # of records; each has 32 bytes
+MOST_MIB = cython.declare(object, 16384)
 KEEP_CAPACITY = cython.declare(cython.size_t, 262144)  # a ready queue that was longer is given back when it is empty
 
 
@@ -87,6 +104,7 @@ class Scheduler:
             cython.cast(cython.pointer(PyObject), self),
             cython.cast(cython.pointer(cython.const[uint64_t]), cython.address(self.ready.tail)),
         )
+        self.tape.credits = -1
         self.slow_seconds = 0.1
         self.slow_ns = 100_000_000
         set_threshold(self.probe, slow_by_environment())
@@ -113,6 +131,7 @@ class Scheduler:
             self.dirty_size -= 1
             Py_XDECREF_raw(self.dirty[self.dirty_size])
         free(self.dirty)
+        tape_free(cython.address(self.tape))
 
     # ---- scheduling ------------------------------------------------------------------------------------------------
 
@@ -131,6 +150,8 @@ class Scheduler:
         if self.thread_id == 0:
             track(cython.cast(cython.pointer(PyObject), handle))
         ring_push(cython.address(self.ready), handle)
+        if self.recording:
+            self.note_called(callback)
         return handle
 
     def call_soon_threadsafe(self, callback, *args, context=None):
@@ -214,6 +235,7 @@ class Scheduler:
             self.probe.events_fd = -1  # of another kind: nobody can see from outside whether it has events
         run_begins(self.probe)
         self.run_since = monotonic_ns()
+        self.begin_recording()
         try:
             while True:
                 try:
@@ -231,14 +253,14 @@ class Scheduler:
                 self.finish_step()
             finally:
                 run_ends(self.probe)
+                self.end_recording()
                 self.ran += monotonic_ns() - self.run_since
                 self.run_since = 0
                 self.stopping = False
                 self.thread_id = 0
                 self.show_queues()
                 if self.current_set:
-                    self.current_set = False
-                    clear_current(self)
+                    self.leave_task()
 
     def turn_until_stopped(self):
         while True:
@@ -249,7 +271,13 @@ class Scheduler:
     def _run_once(self):
         """One turn, for code that steps a loop by hand, even from inside one of its callbacks."""
         outer: cython.pointer(PyObject) = self.entry
+        began: int64_t = self.step_began
+        due: int64_t = self.step_due
+        actor: cython.uint = self.step_actor
+        code: cython.uint = self.step_code
+        recorded: cython.bint = self.recording
         self.entry = cython.NULL
+        self.step_began = self.clock = 0
         try:
             if self.dirty_size:
                 self.flush_dirty()  # what the outer callback has written may be what this turn waits an answer to
@@ -257,9 +285,15 @@ class Scheduler:
         finally:
             self.finish_step()
             self.entry = outer
+            self.clock = 0
+            if self.recording and not recorded:
+                self.pause_recording()  # the outer batch is not recorded
+            self.step_began = began
+            self.step_due = due
+            self.step_actor = actor
+            self.step_code = code
             if self.current_set:
-                self.current_set = False
-                clear_current(self)
+                self.leave_task()
 
     def show_queues(self):
         """While a loop runs, nothing that stands in its queues is garbage, and the collector need not look at it.
@@ -278,6 +312,9 @@ class Scheduler:
         """After an exception that ends the loop: let go of the entry that raised, and send what it wrote."""
         if self.probe.slow:
             self.was_slow(0, False)
+        if self.step_began:
+            self.fail_step()
+        self.clock = 0
         entry: cython.pointer(PyObject) = self.entry
         self.entry = cython.NULL
         if entry != cython.NULL:
@@ -293,8 +330,7 @@ class Scheduler:
             if self.ready.mask >= KEEP_CAPACITY:
                 ring_resize(cython.address(self.ready), 64)
             if self.current_set:
-                self.current_set = False
-                clear_current(self)
+                self.leave_task()
             # The wait is uninterrupted C code: a signal that came since the last bytecode is due now
             PyErr_CheckSignals()
             timeout: int64_t = 0 if self.stopping else self.idle_time()
@@ -313,10 +349,29 @@ class Scheduler:
             self.fire()
         count = ring_size(cython.address(self.ready))
         self.since_poll += count
-        if self.debug or self.step_times is not None:
+        if self.recording and self.tape.credits >= cython.cast(int64_t, count):
             self.run_batch_timed(count)
         else:
-            self.run_batch(count)
+            self.choose_batch(count)
+        return 0
+
+    def choose_batch(self, count):
+        """The batch is recorded whole if there are credits for it, else not at all."""
+        if self.tape.credits >= cython.cast(int64_t, count) + (RESUME_FROM if self.gap_from else 0):
+            self.resume_recording()
+            return self.run_batch_timed(count)
+        if self.recording:
+            self.pause_recording()
+        if self.debug or self.step_times is not None:
+            return self.run_batch_timed(count)
+        self.clock = 0
+        return self.run_batch(count)
+
+    def leave_task(self):
+        """asyncio's current task was left set, for the next task to overwrite: there is none."""
+        self.current_set = False
+        self.running = 0
+        clear_current(self)
         return 0
 
     def idle_time(self):
@@ -326,9 +381,13 @@ class Scheduler:
         deadline: int64_t = self.timers.first()
         if deadline < 0 or deadline == INT64_MAX:
             return -1
-        if self.own_clock and deadline < self.fired + TIMER_SPACING:
-            deadline = self.fired + TIMER_SPACING
-        deadline -= self.now()
+        if not self.own_clock:
+            deadline -= self.now()
+        else:
+            if deadline < self.fired + TIMER_SPACING:
+                deadline = self.fired + TIMER_SPACING
+            self.clock = monotonic_ns()
+            deadline -= self.clock
         return deadline if deadline > 0 else 0
 
     def wait_by_own_clock(self, timeout):
@@ -354,12 +413,15 @@ class Scheduler:
 
     def fire(self):
         """Put the timers that are due behind what is ready."""
-        now: int64_t = self.now()
+        # what the poll has just read will do; it is never later than now
+        now: int64_t = self.clock if self.clock and self.own_clock else self.now()
         before: cython.size_t = self.ready.tail
         deadline: int64_t = self.timers.first()
         self.timers.pop_due(now, cython.address(self.ready))
         if self.ready.tail != before:
             self.fired = now
+            self.fired_from = before
+            self.fired_to = self.ready.tail
             self.note_lag(now - deadline)
         return 0
 
@@ -381,17 +443,23 @@ class Scheduler:
 
     def poll(self, timeout):
         if self.current_set:
-            self.current_set = False
-            clear_current(self)
+            self.leave_task()
         asked: int64_t = monotonic_ns() if self.debug else 0
         began: int64_t = 0
         if timeout != 0:
-            began = monotonic_ns()
+            began = self.clock if self.clock else monotonic_ns()
             probe_waits(self.probe)
+        self.clock = 0
         count: cython.int = self.poller.wait(timeout)
-        probe_runs(self.probe)
+        if self.probe.activity != RUNNING:
+            probe_runs(self.probe)  # not yet done by the poller, which does it before it waits for the GIL
+        elif self.probe.parked:
+            self.probe.wake(self.probe)
         if began:
-            self.waited += monotonic_ns() - began
+            self.clock = monotonic_ns()
+            self.waited += self.clock - began
+            if self.tape.credits > 1:
+                self.note_wait(began, self.clock)
         place: cython.int
         source: Source
         for place in range(count):
@@ -401,7 +469,13 @@ class Scheduler:
                 source.queued = True
                 ring_push(cython.address(self.ready), source)
         self.since_poll = 0
-        self.probe.polled = coarse_ns()
+        ticked: int64_t = coarse_ns()
+        if ticked != self.probe.polled:
+            if self.tape.records != cython.NULL:
+                self.tape.credits += (ticked - self.probe.polled) // CREDIT_NS
+                if self.tape.credits > self.tape.most:
+                    self.tape.credits = self.tape.most
+            self.probe.polled = ticked
         if self.probe.slow:
             self.was_slow(0, True)
         if asked and timeout >= 0:
@@ -449,8 +523,7 @@ class Scheduler:
             self.entry = entry
             probe.steps += 1
             if self.current_set and not cython.cast(Runnable, entry).is_task:
-                self.current_set = False
-                clear_current(self)
+                self.leave_task()
             cython.cast(Runnable, entry).run()
             if self.dirty_size and (self.dirty_size >= SEND_TOGETHER or coarse_ns() != probe.polled):
                 self.flush_dirty()
@@ -465,35 +538,92 @@ class Scheduler:
         return 0
 
     def run_batch_timed(self, count):
-        """run_batch in debug mode, where slow callbacks are logged, and while somebody times the steps of tasks."""
-        began: int64_t
-        took: int64_t
-        probe: cython.pointer(Probe) = self.probe
-        while count > 0:
-            count -= 1
-            entry = ring_pop(cython.address(self.ready))
-            self.entry = entry
-            probe.steps += 1
-            if self.current_set and not cython.cast(Runnable, entry).is_task:
-                self.current_set = False
-                clear_current(self)
-            began = monotonic_ns()
-            cython.cast(Runnable, entry).run()
-            if self.dirty_size and (self.dirty_size >= SEND_TOGETHER or coarse_ns() != probe.polled):
-                self.flush_dirty()
-            took = monotonic_ns() - began
-            if self.step_times is not None and cython.cast(Runnable, entry).is_task:
-                self.step_times(cython.cast(object, entry), took)
-            if self.debug and took >= self.slow_ns:
-                logger.warning("Executing %s took %.3f seconds", describe(cython.cast(object, entry)), took / 1e9)
-            if probe.slow:
-                self.was_slow(count, False)
-            self.entry = cython.NULL
-            Py_DECREF_raw(entry)
-            if ring_size(cython.address(self.ready)) == 0:
-                break
-        if self.dirty_size:
-            self.flush_dirty()
+        """run_batch that reads a clock between any two steps; the recorder's (engine/recorder.py)."""
+        return self.run_batch(count)
+
+    # ---- the recorder's place in the turn ----------------------------------------------------------------------------
+
+    def begin_recording(self):
+        """A run begins: make the ring of records, unless there is one, or none is wanted or to be had."""
+        capacity: cython.size_t
+        if not self.tape_tried:
+            self.tape_tried = True
+            capacity = records_by_environment()
+            if capacity and tape_make(cython.address(self.tape), capacity):
+                self.tape.since = self.run_since
+                self.tape.most = UNLIMITED if os.environ.get("CLEARLOOP_RECORD_ALL", "") not in ("", "0") else FULL
+                self.tape.credits = self.tape.most
+        self.clock = 0
+        if self.tape.records != cython.NULL:
+            tape_write(cython.address(self.tape), RUN, 0, self.run_since, self.run_since, 0)
+        return 0
+
+    def end_recording(self):
+        now: int64_t
+        self.step_actor = self.step_code = 0
+        self.step_due = 0
+        if self.tape.records == cython.NULL:
+            return 0
+        now = monotonic_ns()
+        if self.gap_from:
+            self.close_gap(now)
+        self.recording = False
+        tape_write(cython.address(self.tape), RUN, 1, now, now, 0)
+        return 0
+
+    def resume_recording(self):
+        if self.tape.records == cython.NULL:
+            return 0
+        if self.clock == 0:
+            self.clock = monotonic_ns()
+        if self.gap_from:
+            self.close_gap(self.clock)
+        self.recording = True
+        return 0
+
+    def pause_recording(self):
+        self.recording = False
+        self.gap_from = self.clock if self.clock else monotonic_ns()
+        self.gap_steps = self.probe.steps
+        return 0
+
+    def close_gap(self, now):
+        """What was not recorded ends: say how many steps it was."""
+        steps: uint64_t = self.probe.steps - self.gap_steps
+        if steps > 0xFFFF_FFFF:
+            steps = 0xFFFF_FFFF
+        if steps:
+            tape_write(
+                cython.address(self.tape), GAP, 0, self.gap_from, now, cython.cast(cython.uint, steps)
+            )
+        self.gap_from = 0
+        return 0
+
+    def note_wait(self, began, ended):
+        """The loop has waited, whether its turns are recorded or not."""
+        if self.gap_from:
+            self.close_gap(began)
+            self.gap_from = ended
+            self.gap_steps = self.probe.steps
+        tape_write(cython.address(self.tape), WAIT, 0, began, ended, 0)
+        return 0
+
+    def fail_step(self):
+        return 0
+
+    def note_woken(self, waiter):
+        return 0
+
+    def note_called(self, callback):
+        return 0
+
+    def note_task(self, task):
+        return 0
+
+    def note_name(self, task):
+        return 0
+
+    def note_eager_step(self, task, began):
         return 0
 
     # ---- what the steps leave to send --------------------------------------------------------------------------------
@@ -690,6 +820,20 @@ def slow_by_environment():
     except ValueError:
         return 100_000_000
     return int(min(seconds, 9e9) * 1e9) if seconds > 0 else 0
+
+
+def records_by_environment():
+    """CLEARLOOP_RECORD: how many MiB of records each loop keeps; 0: none.  Given in records."""
+    text = os.environ.get("CLEARLOOP_RECORD", "").strip().lower()
+    if text in ("no", "off", "false"):
+        return 0
+    try:
+        size = float(text) if text else RECORD_MIB
+    except ValueError:
+        size = RECORD_MIB
+    if not size >= 0:  # less, or not a number
+        size = RECORD_MIB
+    return max(int(min(size, MOST_MIB) * 32768), 64) if size else 0
 
 
 def describe(entry):

@@ -13,8 +13,11 @@ cdef class Task(Future):
     cdef object fut_waiter      # what the task waits for
     cdef object throwing        # an error to throw into the coroutine in the next step
     cdef uint64_t serial
+    cdef unsigned int parent     # the number of the task that created this one, or 0
+    cdef unsigned int created    # when, in ms of the monotonic clock, modulo 2**32; 0: the loop had not run yet
     cdef PyObject* next_task    # borrowed; the list's references are owned by being linked
     cdef PyObject* previous_task
+    cdef unsigned int number(self) noexcept
     cdef int step(self) except -1
     cdef int stepped_when_done(self) except -1
     cdef int send(self, object error) except -1

@@ -46,9 +46,10 @@ from cython.cimports.clearloop.system.capi import (
     steal,
     take_error,
 )
+from cython.cimports.clearloop.system.clock import monotonic_ns
 from cython.cimports.clearloop.system.slots import install_guard, install_pool
 from cython.cimports.cpython.ref import PyObject
-from cython.cimports.libc.stdint import uint64_t
+from cython.cimports.libc.stdint import int64_t, uint64_t
 
 _TASK = cython.declare(object, asyncio.Task)
 _CancelledError = cython.declare(object, exceptions.CancelledError)
@@ -59,6 +60,7 @@ _THROW = cython.declare(object, "throw")
 _INITIALIZED_ONCE = cython.declare(cython.bint, sys.version_info >= (3, 15))
 _CONTEXT_CHECKED = cython.declare(cython.bint, sys.version_info >= (3, 15))
 _created = cython.declare(uint64_t, 0)
+_numbers = cython.declare(cython.uint, 0)
 _circle_hook = cython.declare(object, None)
 
 
@@ -88,7 +90,7 @@ class Task(Future):
         self.begin(coro, name, context, eager_start)
 
     def begin(self, coro, name, context, eager):
-        global _created
+        global _created, _numbers
         if name is not None and type(name) is not str:
             name = str(name)
         if name is None:
@@ -99,6 +101,8 @@ class Task(Future):
         self.context = PyContext_CopyCurrent() if context is None else context
         self.log_destroy_pending = True
         self.is_task = True
+        _numbers += 1
+        self.order = _numbers
         if not self.native:
             if eager and self.loop.is_running():
                 self.start_eagerly()
@@ -108,6 +112,10 @@ class Task(Future):
                 _register_task(self)
                 self.loop.call_soon(self._step, context=self.context)
             return 0
+        self.parent = cython.cast(Scheduler, self.loop).running
+        self.created = cython.cast(cython.uint, cython.cast(Scheduler, self.loop).probe.polled // 1_000_000)
+        if cython.cast(Scheduler, self.loop).recording:
+            cython.cast(Scheduler, self.loop).note_task(self)
         if cython.cast(Scheduler, self.loop).call_soon_replaced:
             self.loop.call_soon(self._step, context=self.context)
             link_task(self.loop, self)
@@ -148,6 +156,7 @@ class Task(Future):
         loop = cython.cast(Scheduler, self.loop)
         set_current(loop, self)
         loop.current_set = True
+        loop.running = self.order
         return self.step()
 
     def stepped_when_done(self):
@@ -180,6 +189,9 @@ class Task(Future):
         if status == PYGEN_RETURN:
             return self.finish_returned(steal(result))
         return self.finish_with(take_error())
+
+    def number(self):
+        return self.order
 
     def cannot_enter(self, error):
         """The task's context is entered already: the step is lost, as a callback that raised would be."""
@@ -357,6 +369,8 @@ class Task(Future):
 
     def start_eagerly(self):
         """The first step runs now, inside whoever creates the task."""
+        outer: cython.uint = 0
+        began: int64_t = 0
         try:
             PyContext_Enter(self.context)
         except BaseException:
@@ -365,12 +379,21 @@ class Task(Future):
             raise
         self.entered = True
         running = swap_current(self.loop, self)
+        if self.native:
+            outer = cython.cast(Scheduler, self.loop).running
+            cython.cast(Scheduler, self.loop).running = self.order
+            if cython.cast(Scheduler, self.loop).recording:
+                began = monotonic_ns()
         try:
             self.step()
         finally:
             self.entered = False
             PyContext_Exit(self.context)
             swap_current(self.loop, running)
+            if self.native:
+                cython.cast(Scheduler, self.loop).running = outer
+                if began and cython.cast(Scheduler, self.loop).recording:
+                    cython.cast(Scheduler, self.loop).note_eager_step(self, began)
             if self.state != PENDING:
                 self.coro = None  # done before anybody saw it: nothing to ask it for
             if self.native:
@@ -461,6 +484,8 @@ class Task(Future):
     def set_name(self, value, /):
         """Set the task's name; anything but a string is converted."""
         self.name = value if type(value) is str else str(value)
+        if self.native and cython.cast(Scheduler, self.loop).recording:
+            cython.cast(Scheduler, self.loop).note_name(self)
 
     def get_stack(self, *, limit=None):
         """Return the frames where the coroutine is suspended, or those of its traceback when it failed."""

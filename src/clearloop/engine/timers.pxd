@@ -6,6 +6,10 @@ from clearloop.engine.ring cimport Ring
 from clearloop.engine.runnable cimport Runnable
 
 
+cdef enum:
+    LATE_SHIFT = 8  # a timer that has fired keeps in `order` how late it was, in units of 256 ns
+
+
 cdef struct Timer:
     int64_t deadline  # nanoseconds of CLOCK_MONOTONIC
     PyObject* entry   # an owned Runnable; its `order` decides between equal deadlines

@@ -25,6 +25,7 @@ from cython.cimports.libc.string import memcpy
 _TIMER_HANDLE = cython.declare(object, asyncio.TimerHandle)
 CACHE_LINE = cython.declare(cython.size_t, 64)
 SWEEP_FROM = cython.declare(cython.Py_ssize_t, 128)  # below this, dead timers cost less than looking for them
+LATEST = cython.declare(int64_t, 0xFFFF_FFFF)
 NEVER = cython.declare(cython.double, 9.2e9)  # seconds; past this a deadline does not fit, and nobody waits 292 years
 
 
@@ -115,9 +116,10 @@ class Timers:
         return self.heap[0].deadline if self.size else -1
 
     def pop_due(self, now, ready):
-        """Move every entry that is due at `now` to the ready queue, in order."""
+        """Move every entry that is due at `now` to the ready queue, in order; `order` then says how late each is."""
         entry: cython.pointer(PyObject)
         child: cython.Py_ssize_t
+        late: int64_t
         while self.size and self.heap[0].deadline <= now:
             entry = self.heap[0].entry
             if cython.cast(Runnable, entry).dead:
@@ -125,6 +127,8 @@ class Timers:
                 continue
             ring_push_owned(ready, entry)
             cython.cast(Runnable, entry).scheduled = False
+            late = (now - self.heap[0].deadline) >> LATE_SHIFT
+            cython.cast(Runnable, entry).order = cython.cast(cython.uint, late if late < LATEST else LATEST)
             self.size -= 1
             self.heap[0] = self.heap[self.size]
             self.sift_down(0)

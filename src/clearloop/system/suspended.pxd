@@ -1,0 +1,114 @@
+# Where a task waits: the innermost suspended coroutine at the end of its chain of awaits, read from the interpreter's
+# own structures, since asking for `cr_await` and `cr_frame` makes objects.  Nothing runs and nothing is allocated.
+#
+# The chain ends at what is neither a coroutine nor a generator: a future, an asynchronous generator's step, a coroutine
+# of another make.
+from cpython.ref cimport PyObject
+
+cdef extern from *:
+    """
+    #if !defined(Py_BUILD_CORE)
+    #define Py_BUILD_CORE 1
+    #endif
+    #undef _PyGC_FINALIZED
+    #include "internal/pycore_frame.h"
+    #if PY_VERSION_HEX < 0x030D0000
+    #include <opcode.h>
+    #endif
+    #if PY_VERSION_HEX >= 0x030E0000
+    #include "internal/pycore_interpframe.h"
+    #include "internal/pycore_stackref.h"
+    #endif
+
+    #define CLEARLOOP_DEEPEST 1000
+
+    static inline _PyInterpreterFrame *clearloop_gen_frame(PyObject *gen) {
+        return (_PyInterpreterFrame *) &((PyGenObject *) gen)->gi_iframe;
+    }
+
+    static inline PyCodeObject *clearloop_gen_code(PyObject *gen) {
+    #if PY_VERSION_HEX >= 0x030D0000
+        return _PyFrame_GetCode(clearloop_gen_frame(gen));
+    #else
+        return clearloop_gen_frame(gen)->f_code;
+    #endif
+    }
+
+    /* What a suspended coroutine awaits: borrowed, NULL when it is something else than another frame. */
+    static inline PyObject *clearloop_awaited(PyObject *gen, _PyInterpreterFrame *frame) {
+        PyObject *next = NULL;
+    #if PY_VERSION_HEX >= 0x030F0000
+        /* above what is awaited lies a number, or nothing, for iterators that are no objects */
+        _PyStackRef top = _PyFrame_StackPeek(frame, 2);
+        next = PyStackRef_IsNull(top) || PyStackRef_IsTaggedInt(top) ? NULL : PyStackRef_AsPyObjectBorrow(top);
+    #elif PY_VERSION_HEX >= 0x030E0000
+        next = PyStackRef_AsPyObjectBorrow(_PyFrame_StackPeek(frame));
+    #elif PY_VERSION_HEX >= 0x030D0000
+        next = _PyFrame_StackPeek(frame);
+    #else
+        next = _PyFrame_StackPeek(frame);
+    #endif
+        return next != NULL && (PyCoro_CheckExact(next) || PyGen_CheckExact(next)) ? next : NULL;
+    }
+
+    static inline int clearloop_suspended(PyObject *gen) {
+        int state = ((PyGenObject *) gen)->gi_frame_state;
+    #if PY_VERSION_HEX >= 0x030D0000
+        return FRAME_STATE_SUSPENDED(state);
+    #else
+        return state == FRAME_SUSPENDED;
+    #endif
+    }
+
+    /* Whether it is suspended in an await (or yield from), so that the top of its stack is what it awaits. */
+    static inline int clearloop_awaits(PyObject *gen, _PyInterpreterFrame *frame) {
+    #if PY_VERSION_HEX >= 0x030F0000
+        int state = ((PyGenObject *) gen)->gi_frame_state;
+        return state == FRAME_SUSPENDED_YIELD_FROM || state == FRAME_SUSPENDED_YIELD_FROM_LOCKED;
+    #elif PY_VERSION_HEX >= 0x030D0000
+        return ((PyGenObject *) gen)->gi_frame_state == FRAME_SUSPENDED_YIELD_FROM;
+    #elif PY_VERSION_HEX >= 0x030C0000
+        _Py_CODEUNIT next = frame->prev_instr[1];
+        return (next.op.code == RESUME || next.op.code == INSTRUMENTED_RESUME) && next.op.arg >= 2;
+    #else
+        _Py_CODEUNIT next = frame->prev_instr[1];
+        return (_Py_OPCODE(next) == RESUME || _Py_OPCODE(next) == RESUME_QUICK) && _Py_OPARG(next) >= 2;
+    #endif
+    }
+
+    /* The code (borrowed) and the byte offset of the innermost suspended frame; NULL when there is none. */
+    static PyObject *clearloop_innermost(PyObject *coro, int *offset) {
+        PyObject *found = NULL;
+        int depth = 0;
+        while (coro != NULL && (PyCoro_CheckExact(coro) || PyGen_CheckExact(coro)) && clearloop_suspended(coro)) {
+            _PyInterpreterFrame *frame = clearloop_gen_frame(coro);
+            found = coro;
+            if (++depth == CLEARLOOP_DEEPEST || !clearloop_awaits(coro, frame)) {
+                break;
+            }
+            coro = clearloop_awaited(coro, frame);
+        }
+        if (found == NULL) {
+            return NULL;
+        }
+        *offset = _PyInterpreterFrame_LASTI(clearloop_gen_frame(found)) * (int) sizeof(_Py_CODEUNIT);
+        return (PyObject *) clearloop_gen_code(found);
+    }
+
+    /* The code of a coroutine or generator (borrowed), NULL when it has ended or is none. */
+    static PyObject *clearloop_coro_code(PyObject *coro) {
+        if (!PyCoro_CheckExact(coro) && !PyGen_CheckExact(coro)) {
+            return NULL;
+        }
+    #if PY_VERSION_HEX >= 0x030C0000
+        if (((PyGenObject *) coro)->gi_frame_state == FRAME_CLEARED) {
+            return NULL;
+        }
+        return (PyObject *) clearloop_gen_code(coro);
+    #else
+        return (PyObject *) ((PyGenObject *) coro)->gi_code;
+    #endif
+    }
+    """
+    PyObject* innermost_frame "clearloop_innermost"(PyObject* coro, int* offset) noexcept
+    PyObject* coroutine_code "clearloop_coro_code"(PyObject* coro) noexcept
