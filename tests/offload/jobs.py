@@ -28,6 +28,12 @@ def touch_and_wait(path, go):
     return "ended"
 
 
+def wait_and_kill(go):
+    while not os.path.exists(go):
+        time.sleep(0.005)
+    kill_own_process()
+
+
 def kill_own_process(*_):
     os.kill(os.getpid(), signal.SIGKILL)
 

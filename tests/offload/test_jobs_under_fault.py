@@ -3,7 +3,6 @@
 import asyncio
 import os
 import random
-import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -29,7 +28,9 @@ async def account(executor, may_kill, replace=None):
 
         async def one(item, executor=executor):
             call = asyncio.ensure_future(clearloop.run_sync(jobs.unreliable, item, may_kill, executor=executor))
-            if random.random() < 0.1:
+            if item % 20 == 0:
+                asyncio.get_running_loop().call_soon(call.cancel)  # it has set off, and cannot be back yet
+            elif random.random() < 0.1:
                 asyncio.get_running_loop().call_later(random.random() * 0.01, call.cancel)
             try:
                 assert await call == 2 * item
@@ -75,7 +76,6 @@ def test_threads(run, own):
     check(run, ends)
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="on 3.11 it takes longer than its minute")
 @pytest.mark.timeout(300)
 def test_processes_that_are_killed(run):
     pools = []
@@ -96,6 +96,24 @@ def test_processes_that_are_killed(run):
             pool.shutdown(wait=True)
     check(run, ends)
     assert rounds > 1 or COUNT < 5000, "nothing was killed"
+
+
+def test_a_pool_that_breaks_while_a_cancelled_job_is_queued_fails_the_others(run, tmp_path):
+    go = tmp_path / "go"
+
+    async def main():
+        calls = [asyncio.ensure_future(clearloop.run_sync(jobs.wait_and_kill, go, executor=pool))]
+        calls += [asyncio.ensure_future(clearloop.run_sync(jobs.double, n, executor=pool)) for n in range(20)]
+        await asyncio.sleep(0)
+        calls[10].cancel()
+        await asyncio.sleep(0)
+        go.touch()
+        return await asyncio.gather(*calls, return_exceptions=True)
+
+    with ProcessPoolExecutor(1, get_context("forkserver")) as pool:
+        ends = run(main())
+    assert isinstance(ends.pop(10), asyncio.CancelledError)
+    assert {type(end) for end in ends} == {BrokenProcessPool}
 
 
 def test_amap_itself_counts_each_item(run):

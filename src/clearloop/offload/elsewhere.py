@@ -11,6 +11,7 @@ whether it is still there: a closed one leaves its futures pending for ever.
 import asyncio
 import concurrent.futures
 import functools
+import sys
 import uuid
 import weakref
 
@@ -151,6 +152,28 @@ class ProcessCall(ForeignCall):
 
     def lost(self):
         return JobLost(f"{place(self._func)} was still queued when its pool was shut down")
+
+    if sys.version_info < (3, 12):
+
+        def submit(self):
+            handed = super().submit()
+            if type(handed) is concurrent.futures.Future:
+                handed.__class__ = _Handed
+            return handed
+
+
+class _Handed(concurrent.futures.Future):
+    """For 3.11: a pool that breaks tells every queued job, and at one that was cancelled its manager died of the error.
+
+    Everything that was still away then waited for ever.  From 3.12 on the manager passes over it.
+    """
+
+    def set_exception(self, exception):
+        try:
+            super().set_exception(exception)
+        except concurrent.futures.InvalidStateError:
+            if not self.cancelled():
+                raise
 
 
 class InterpreterCall(ProcessCall):
