@@ -39,7 +39,7 @@ cdef extern from *:
     static void clearloop_unlock(void) { pthread_mutex_unlock(&clearloop_mutex); }
 
     /* Waits for the bell; `nanoseconds` < 0: without end.  The lock is held before and after. */
-    static void clearloop_wait(pthread_cond_t *bell, int64_t nanoseconds) {
+    static void clearloop_wait_until(pthread_cond_t *bell, int64_t nanoseconds) {
         struct timespec until;
         if (nanoseconds < 0) {
             pthread_cond_wait(bell, &clearloop_mutex);
@@ -57,8 +57,8 @@ cdef extern from *:
         pthread_cond_timedwait(bell, &clearloop_mutex, &until);
     #endif
     }
-    static void clearloop_wait_for_bell(int64_t nanoseconds) { clearloop_wait(&clearloop_bell, nanoseconds); }
-    static void clearloop_wait_for_end(int64_t nanoseconds) { clearloop_wait(&clearloop_end, nanoseconds); }
+    static void clearloop_wait_for_bell(int64_t nanoseconds) { clearloop_wait_until(&clearloop_bell, nanoseconds); }
+    static void clearloop_wait_for_end(int64_t nanoseconds) { clearloop_wait_until(&clearloop_end, nanoseconds); }
     static void clearloop_ring_bell(void) { pthread_cond_signal(&clearloop_bell); }
     static void clearloop_ring_end(void) { pthread_cond_broadcast(&clearloop_end); }
 
