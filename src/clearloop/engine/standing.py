@@ -476,7 +476,7 @@ def waits_in_line(line: Line, coroutines: list):
             if _type_short_name(base) == "Condition" and ours(base):
                 found["kind"] = "condition"
                 return found
-        queue = local_of(coroutines[-1], "self") if coroutines else None
+        queue = local_of(coroutines[len(coroutines) - 1], "self") if coroutines else None
         if isinstance(queue, QueueCore):
             found["kind"] = "queue join"
             name_queue(found, queue)
