@@ -122,8 +122,8 @@ class DumpMaker:
     def stop(self, time):
         self.run(time, STOPPED)
 
-    def task(self, task, time, code=0, parent=0, name=None, how=CREATED):
-        self.record(TASK, how, actor=task, time=time, code=code, other=parent)
+    def task(self, task, time, code=0, parent=0, name=None, how=CREATED, serial=0):
+        self.record(TASK, how, actor=task, time=time, code=code, place=serial, other=parent)
         if name is not None:
             self.name(task, name)
 

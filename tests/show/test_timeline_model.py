@@ -318,8 +318,10 @@ def test_names_of_any_length():
     for i, name in enumerate(names, 1):
         made.task(i, i, 0, name=name)
     made.task(100, 100, 0)
+    made.task(101, 101, 0, serial=7)  # the number in a name is another than that of all tasks
+    made.live(102, name="Task-8")
     seen = Seen(made)
-    assert [seen.text(name) for name in seen.loop.tasks.name] == [*names, "Task-100"]
+    assert [seen.text(name) for name in seen.loop.tasks.name] == [*names, "Task-100", "Task-7", "Task-8"]
 
 
 def test_long_spans_are_kept_in_coarse_units():
@@ -354,6 +356,33 @@ def test_nothing_is_unknown_before_a_creation():
     made.step(2, 600, 10, STEP_RETURNED)
     made.task(2, 400, 0, how=RECALLED)
     assert Seen(made).lane("Task-2") == [(UNKNOWN, 400, 600), (RUN, 600, 610)]
+
+
+def test_a_task_that_is_told_of_late_is_unknown_from_its_creation():
+    """Created while nothing was recorded, it is introduced before the first step of it that is."""
+    made = sleeper()
+    made.callback(0, 10)
+    made.gap(100, 50, 7)
+    made.callback(160, 10)
+    made.task(2, 120, made.fetch, name="late")
+    made.step(2, 200, 10, STEP_RETURNED)
+    made.task(3, -9 * MS, made.fetch, name="old")
+    made.step(3, 300, 10, STEP_RETURNED)
+    seen = Seen(made)
+    assert seen.lane("late") == [(UNKNOWN, 120, 200), (RUN, 200, 210)]
+    assert seen.lane("old") == [(UNKNOWN, 0, 300), (RUN, 300, 310)]
+    assert seen.loop.begin == 0
+
+
+def test_the_first_record_of_an_overwritten_ring_may_be_an_old_creation():
+    made = DumpMaker()
+    made.loops[0]["overwritten"] = 500
+    made.task(2, -60_000 * MS, made.code("f"), name="old")
+    made.step(2, 300, 10, SUSPENDED)
+    made.callback(400, 10)
+    seen = Seen(made)
+    assert seen.lane("old") == [(RUN, 0, 10)]
+    assert seen.model.duration == 110
 
 
 def test_an_await_is_unknown_from_the_first_gap_to_the_last():

@@ -54,7 +54,7 @@ def tasks(walk: Walk, order: list[int], parent: array[int], depth: array[int], s
         setattr(new, column, _pick(getattr(old, column), order))
     for column in ("created", "ended"):
         setattr(new, column, relative(_pick(getattr(old, column), order), start))
-    new.name = array("i", [names[row] if row in names else append(f"Task-{old.id[row]}") for row in order])
+    new.name = array("i", [names[row] if row in names else append(f"Task-{walk.serials[row]}") for row in order])
     return new
 
 

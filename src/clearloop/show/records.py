@@ -27,7 +27,7 @@ JOB = 7  # blocking work off the loop
 STALL = 8
 RUN = 9  # the loop began or ended to run
 
-# how, of a step
+# how, of a step; its `how` may also have the bit NESTED
 SUSPENDED, YIELDED, RETURNED, RAISED, CANCELLED, CALLBACK, DESCRIPTOR = range(7)
 # how, of a task
 CREATED, RECALLED = range(2)
@@ -41,6 +41,7 @@ VERDICTS = {1: "blocking", 2: "compute", 3: "gil", 4: "gc", 5: "descheduled"}
 BEGAN, STOPPED = range(2)
 
 HOW = 0x0F  # the bits of `how` that say what happened
+NESTED = 0x40  # in `how` of a step: inside another one, whose record follows (an eager task)
 COARSE = 0x80  # in `how`: the span is in units of 1024 ns
 COARSE_SHIFT = 10
 

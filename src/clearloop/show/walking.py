@@ -59,6 +59,7 @@ class Walk:
         self.index: dict[int, int] = {}  # task id: its row
         self.tasks = Tasks()
         self.parents = array("I")  # ids
+        self.serials = array("I")  # the number in the name that a task has by itself
         self.names: dict[int, int] = {}  # row: string, of tasks that have a name of their own
         self.name_pieces: dict[int, bytes] = {}
         self.mode = array("B")
@@ -110,6 +111,7 @@ class Walk:
             tasks.held.append(0)
             tasks.steps.append(0)
             self.parents.append(0)
+            self.serials.append(task)
             self.mode.append(NOWHERE)
             self.since.append(NONE)
             self.label.append(0)
@@ -337,7 +339,9 @@ class Walk:
                     end_add(end)
                     # What was woken within a step stands before its record; what stays is of a step around this one.
                     while pending and pending[-1][1] >= time:
-                        waker[pending.pop()[0]] = number
+                        woken = pending.pop()[0]
+                        if not actor or woken != row:
+                            waker[woken] = number
                     if end - time >= LONG:
                         long_step(time, end, number)
                         calm = end
@@ -368,6 +372,10 @@ class Walk:
                         mode[row], since[row], label[row], place[row] = AWAITS, gap[-1], 0, NONE
                     elif time < since[row]:
                         time = since[row]  # a deadline that passed while it ran
+                    if time < first:
+                        if first == LATEST:
+                            first = time
+                        time = first
                     woke[row] = time
                     waker[row] = -1
                     how &= 15
@@ -391,13 +399,14 @@ class Walk:
                         _add(self.waits, time, end)
                         pending.clear()  # what is left is of no step
                     elif kind == rec.TASK:
-                        row = self.task(actor, how & 15, time, code, other)
+                        # Of one that was created while nothing was recorded it is said later, before its first step.
+                        new = how & 15 == rec.CREATED and time >= last and bool(last or not self.loop.overwritten)
+                        row = self.task(actor, new, time, code, other, lasti)
                         if row is None:
                             impossible += 1
                             continue
-                        if how & 15 == rec.CREATED:
-                            # Told by a coarser clock, perhaps, than when the step began.
-                            pending.append((row, time if time >= last else LATEST))
+                        if new:
+                            pending.append((row, time))
                         else:
                             time = end = last
                     elif kind == rec.GAP:
@@ -415,6 +424,7 @@ class Walk:
                         self.stalls.append((time, end, actor, how & 15, place_of(code, lasti) if code else NONE))
                     else:
                         self.run(how & 15, time, first)
+                        pending.clear()  # created before it ran
                 else:
                     unknown += kind != rec.EMPTY
                     continue
@@ -433,15 +443,16 @@ class Walk:
 
     # -- the rarer records --
 
-    def task(self, task: int, how: int, time: int, code: int, parent: int) -> int | None:
+    def task(self, task: int, new: bool, time: int, code: int, parent: int, serial: int) -> int | None:
         if not task:
             return None
         row = self.row(task)
         tasks = self.tasks
         tasks.created[row] = time
         self.parents[row] = parent
+        self.serials[row] = serial or task
         self.coroutine(row, code)
-        if how == rec.CREATED and self.mode[row] == NOWHERE:
+        if new and self.mode[row] == NOWHERE and self.woke[row] == NONE:
             self.mode[row], self.since[row], self.place[row] = WAITS_TO_RUN, time, tasks.place[row]
         return row
 
@@ -540,7 +551,7 @@ class Walk:
             self.parents[row] = self.parents[row] or live.parent
             if not self.tasks.coro[row]:
                 self.coroutine(row, live.coro)
-            if live.name and row not in self.name_pieces and live.name != f"Task-{live.id}":
+            if live.name and row not in self.name_pieces:
                 self.names[row] = self.texts.index(live.name)
             if self.tasks.created[row] == NONE and live.created_ms >= 0:
                 self.tasks.created[row] = self.unwrapped(live.created_ms) * 1_000_000
@@ -557,6 +568,8 @@ class Walk:
                 self.tasks.outcome[row] = LOST
                 if behind:
                     self.stretch(row, gap)
+                elif self.woke[row] > self.since[row]:
+                    self.stretch(row, self.woke[row])
             elif self.since[row] < self.last:
                 self.stretch(row, self.last)
         for row, number in self.unknown.items():

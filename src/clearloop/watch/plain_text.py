@@ -7,7 +7,7 @@ break a log into lines that nobody wrote.  Nothing here raises.
 LONGEST = 200
 
 
-def one_line(text, longest=LONGEST):
+def one_line(text: object, longest: int = LONGEST) -> str:
     """`text` on one line: whitespace joined, what is not printable escaped, the end cut off with an ellipsis."""
     try:
         text = str.__str__(text) if isinstance(text, str) else str(text)
