@@ -12,9 +12,8 @@ import warnings
 import pytest
 from stream_tools import Recorder, run, until
 
-from descriptors import open_descriptors, opened_since
-
 from clearloop.system.poller import HAS_EPOLL
+from descriptors import open_descriptors, opened_since
 
 
 @contextlib.contextmanager

@@ -25,23 +25,25 @@ cdef extern from *:
         return -1;
     #endif
     }
+    #define clearloop_eventfd eventfd
+    #define clearloop_eventfd_write eventfd_write
+    #define CLEARLOOP_EVENTFD_FLAGS (EFD_CLOEXEC | EFD_NONBLOCK)
     #define CLEARLOOP_EPOLL 1
     #else
     #define CLEARLOOP_EPOLL 0
     typedef union { uint64_t u64; } clearloop_epoll_data;
     struct clearloop_epoll_event { uint32_t events; clearloop_epoll_data data; };
-    /* by other names: some systems have a library that imitates epoll */
+    /* by other names: some systems have a library that imitates epoll, and other parts include the real headers */
     #define epoll_event clearloop_epoll_event
     #define epoll_data_t clearloop_epoll_data
     #define epoll_create1(flags) (errno = ENOSYS, -1)
     #define epoll_ctl(epoll_fd, operation, fd, event) ((void) (event), errno = ENOSYS, -1)
     #define epoll_wait(epoll_fd, events, size, timeout) ((void) (events), errno = ENOSYS, -1)
     #define clearloop_epoll_pwait2(epoll_fd, events, size, timeout) ((void) (events), errno = ENOSYS, -1)
-    #define eventfd(initial, flags) (errno = ENOSYS, -1)
-    #define eventfd_write(fd, value) (errno = ENOSYS, -1)
-    enum {
-        EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLL_CTL_DEL, EPOLLIN, EPOLLET, EFD_CLOEXEC, EFD_NONBLOCK
-    };
+    #define clearloop_eventfd(initial, flags) (errno = ENOSYS, -1)
+    #define clearloop_eventfd_write(fd, value) (errno = ENOSYS, -1)
+    #define CLEARLOOP_EVENTFD_FLAGS 0
+    enum { EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLL_CTL_DEL, EPOLLIN, EPOLLET };
     #endif
     """
     ctypedef union epoll_data_t:
@@ -55,9 +57,9 @@ cdef extern from *:
     int epoll_pwait2 "clearloop_epoll_pwait2"(int fd, epoll_event* events, int size, const timespec* timeout) nogil
     int EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLL_CTL_DEL, EPOLLIN, EPOLLET
 
-    int eventfd(unsigned int initial, int flags) nogil
-    int eventfd_write(int fd, uint64_t value) nogil
-    int EFD_CLOEXEC, EFD_NONBLOCK
+    int eventfd "clearloop_eventfd"(unsigned int initial, int flags) nogil
+    int eventfd_write "clearloop_eventfd_write"(int fd, uint64_t value) nogil
+    int EVENTFD_FLAGS "CLEARLOOP_EVENTFD_FLAGS"  # not inherited, and never waits
 
     bint HAVE_EPOLL "CLEARLOOP_EPOLL"
 

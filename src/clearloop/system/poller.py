@@ -22,14 +22,13 @@ from cython.cimports.clearloop.system.capi import (
 )
 from cython.cimports.clearloop.system.clock import timespec
 from cython.cimports.clearloop.system.epoll import (
-    EFD_CLOEXEC,
-    EFD_NONBLOCK,
     EPOLL_CLOEXEC,
     EPOLL_CTL_ADD,
     EPOLL_CTL_DEL,
     EPOLL_CTL_MOD,
     EPOLLET,
     EPOLLIN,
+    EVENTFD_FLAGS,
     HAVE_EPOLL,
     close_fd,
     epoll_create1,
@@ -161,7 +160,7 @@ class EpollPoller(Poller):
         self.epoll_fd = epoll_create1(EPOLL_CLOEXEC)
         if self.epoll_fd < 0:
             PyErr_SetFromErrno(OSError)
-        self.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
+        self.wake_fd = eventfd(0, EVENTFD_FLAGS)
         if self.wake_fd < 0:
             PyErr_SetFromErrno(OSError)
         self.watch_wake_fd()
