@@ -181,7 +181,7 @@ HOSTILE_JSON = [
     '{"number": 1e400, "tasks": {"a": 1}, "thread": ["x"]}', '{"version": "1"}', '{"version": true}',
     '{"version": 1, "monotonic_ns": -5, "clock_ns": 1e300, "loops": "abc", "program": 5}',
     '[{"begin_ns": -1, "end_ns": 1e99}, {"begin_ns": 5, "end_ns": 1}, {"begin_ns": 1, "end_ns": 2, "file": 5}]',
-    '[{"begin_ns": 1000000100000, "end_ns": 1000100100000, "loop": 0, "file": "", "line": 4294967296, "stack": [[[[]]]]}]',
+    '[{"begin_ns": 1000000100000, "end_ns": 1000100100000, "loop": 0, "file": "", "line": 4294967296, "x": [[[[]]]]}]',
 ]  # fmt: skip
 
 
