@@ -85,9 +85,16 @@ _PLACES = cython.declare(
 )
 
 
+@cython.cfunc
+def address(found):
+    return cython.cast(uintptr_t, cython.cast(cython.pointer(PyObject), found))
+
+
 def identity(task):
-    """The number that a task goes by, as long as it lives."""
-    return cython.cast(uintptr_t, cython.cast(cython.pointer(PyObject), task))
+    """The number that a task goes by: the recorder's, and for a task of asyncio's own, which has none, its address."""
+    if isinstance(task, Task):
+        return cython.cast(Task, task).number()
+    return address(task)
 
 
 def activity(loop: Scheduler):
@@ -102,7 +109,7 @@ def find(loop: Scheduler, number):
     """The unfinished task of that number, or None."""
     found: cython.pointer(PyObject) = loop.first_task
     while found != cython.NULL:
-        if cython.cast(uintptr_t, found) == number:
+        if cython.cast(Task, found).number() == number:
             return cython.cast(object, found)
         found = cython.cast(Task, found).next_task
         if found == loop.first_task:
@@ -170,6 +177,14 @@ def foreign(loop):
 
 
 @cython.cfunc
+def age(created: cython.uint):
+    """Seconds since a moment that is given in milliseconds of the monotonic clock, modulo 2**32."""
+    now: cython.uint = cython.cast(cython.uint, (monotonic_ns() // 1_000_000) & 0xFFFFFFFF)
+    passed: cython.uint = now - created
+    return passed / 1000 if passed < 0xFFFFFF00 else 0.0  # a coarse clock's "now" may lie a tick behind
+
+
+@cython.cfunc
 def row_of(look: Look, task: Task):
     return look.row(task, task.coro, task.fut_waiter, task_name(task))
 
@@ -213,7 +228,7 @@ class Look:
             if cython.cast(Runnable, entry).dead:
                 continue
             if isinstance(entry, SleepFuture):
-                self.deadlines[identity(entry)] = deadline
+                self.deadlines[address(entry)] = deadline
             elif isinstance(entry, Timeout):
                 self.note_limit(cython.cast(Timeout, entry).task, deadline)
             elif isinstance(entry, Alarm):
@@ -222,13 +237,13 @@ class Look:
                 callback = cython.cast(Handle, entry).callback
                 args = cython.cast(Handle, entry).args
                 if callback is _SLEPT and type(args) is tuple and args:
-                    self.deadlines[identity(args[0])] = deadline
+                    self.deadlines[address(args[0])] = deadline
                     continue
                 owner = None
                 if type(callback) is types.MethodType or type(callback) is types.BuiltinMethodType:
                     owner = callback.__self__
                 if isinstance(owner, Gate):
-                    self.deadlines[identity(owner)] = deadline
+                    self.deadlines[address(owner)] = deadline
                 elif owner is not None and type(owner) is _ASYNCIO_TIMEOUT:
                     self.note_limit(attribute(owner, "_task"), deadline)
         return 0
@@ -261,6 +276,11 @@ class Look:
             "parent": None,
             "age_seconds": None,
         }
+        if isinstance(task, Task):
+            if cython.cast(Task, task).parent != 0:
+                row["parent"] = cython.cast(Task, task).parent
+            if cython.cast(Task, task).created != 0:
+                row["age_seconds"] = age(cython.cast(Task, task).created)
         if running:
             return row
         if waited is None or is_done(waited):
@@ -278,12 +298,12 @@ class Look:
         if isinstance(waited, Waiter):
             return self.locked_row(row, waits_in_line(cython.cast(Waiter, waited).line, coroutines))
         if isinstance(waited, SleepFuture):
-            return {"kind": "sleep", "seconds_left": self.left(self.deadlines.get(identity(waited)))}
+            return {"kind": "sleep", "seconds_left": self.left(self.deadlines.get(address(waited)))}
         if isinstance(waited, _GatheringFuture):
             return children_of(row, "gather", cython.cast(_GatheringFuture, waited).children)
         if isinstance(waited, Gate):
             found = children_of(row, "wait", cython.cast(Gate, waited).children)
-            found["seconds_left"] = self.left(self.deadlines.get(identity(waited)))
+            found["seconds_left"] = self.left(self.deadlines.get(address(waited)))
             return found
         if ours(type(waited)) and hasattr(waited, "_standing"):
             found = waited._standing()
@@ -291,7 +311,7 @@ class Look:
                 if "peer" in found:
                     found["peer"] = name_of_peer(found["peer"])
                 return found
-        deadline = self.deadlines.get(identity(waited))
+        deadline = self.deadlines.get(address(waited))
         if deadline is not None:
             return {"kind": "sleep", "seconds_left": self.left(deadline)}
         found = hint(coroutines, row)
@@ -346,7 +366,7 @@ def look_for_exits(task, coro, wanted: dict, waiting: set) -> cython.int:
             if not isinstance(lock, LockCore):
                 inner = attribute(lock, "_lock") if type_name(type(lock)) == "Condition" else None
                 lock = inner if inner is not None else lock
-            number = identity(lock)
+            number = address(lock)
             if number not in wanted or (identity(task), number) in waiting:
                 continue
             name = task_name(task)
@@ -455,7 +475,7 @@ def is_done(future) -> cython.bint:
 def waits_in_line(line: Line, coroutines: list):
     if line is None:
         return {"kind": "future", "type": "Waiter"}
-    found: dict = {"kind": "line", "type": type_name(type(line)), "object": identity(line), "waiting": line.count}
+    found: dict = {"kind": "line", "type": type_name(type(line)), "object": address(line), "waiting": line.count}
     if isinstance(line, LockCore):
         found["kind"] = "lock"
         found["holder"] = None
@@ -488,7 +508,7 @@ def waits_in_line(line: Line, coroutines: list):
 @cython.exceptval(-1)
 def name_queue(found: dict, queue: QueueCore) -> cython.int:
     found["type"] = type_name(type(queue))
-    found["object"] = identity(queue)
+    found["object"] = address(queue)
     if not queue.custom:
         found["size"] = queue.size()
         found["limit"] = queue.limit
@@ -539,7 +559,7 @@ def hinted(kind, coroutine, row: dict):
     what = type_name(type(itself)) if itself is not None else None
     found: dict = {"kind": kind, "type": what}
     if itself is not None:
-        found["object"] = identity(itself)
+        found["object"] = address(itself)
     if kind == "lock":
         if what is not None and "Semaphore" in what:
             found["kind"] = "semaphore"

@@ -77,6 +77,25 @@ class Process:
                 self.close()
                 raise Unreachable(_silent(self.pid, self.seconds)) from error
 
+    def begin(self, request, **details):
+        """Send a request without waiting for its answer, which finish() returns: to ask many processes at once."""
+        try:
+            self._send({"ask": request, **details})
+        except (ConnectionError, TimeoutError) as error:
+            self.close()
+            raise Unreachable(f"process {self.pid} has closed the connection") from error
+
+    def finish(self):
+        """Return the answer to what begin() has sent; raises as ask() does."""
+        try:
+            return self._answer()
+        except (ConnectionError, _Closed) as error:
+            self.close()
+            raise Unreachable(f"process {self.pid} has closed the connection") from error
+        except TimeoutError as error:
+            self.close()
+            raise Unreachable(_silent(self.pid, self.seconds)) from error
+
     def dump(self):
         """Give the recorder's dump, in blocks of bytes; raises as ask() does."""
         answer = self.ask("dump")

@@ -8,6 +8,7 @@ keeps the GIL.
 import json
 import os
 import platform
+import socket
 import struct
 import sys
 import time
@@ -101,7 +102,7 @@ def _tasks(request, state):
         rows, count = standing.tasks(loop, most - len(found))
         total += count
         times = statistics.times_of(loop)
-        found.extend(_task(number, row, places, times) for row in rows)
+        found.extend(_task(number, loop, row, places, times) for row in rows)
     return {
         "time": time.time(),
         "total": total,
@@ -119,7 +120,7 @@ def _stack(request, state):
     if row is None:
         raise Failed("the task has ended")
     times = statistics.times_of(loop)
-    return {"task": _task(_number_of(loop), row, places, times, 1000), "places": places.found}
+    return {"task": _task(_number_of(loop), loop, row, places, times, 1000), "places": places.found}
 
 
 def _stats(request, state):
@@ -286,9 +287,36 @@ class Places:
         return number
 
 
-def _task(number, row, places, times, most=50):
-    stack = [places.number(*frame) for frame in row.pop("frames")[-most:]]
+def _peer(fd):
+    """Who is at the other end of a socket of the program's, None when it has none or is gone."""
+    try:
+        sock = socket.socket(fileno=fd)
+    except OSError:
+        return None
+    try:
+        return standing.name_of_peer(sock.getpeername())
+    except OSError:
+        return None
+    finally:
+        sock.detach()
+
+
+def _frames(loop, row):
+    """Where a task stands; one that runs now stands somewhere in the loop's thread."""
+    frames = row.pop("frames")
+    if row["state"] != "running" or not frames:
+        return frames
+    running = [(source, lasti) for source, lasti, _ in reversed(standing.frames_of(loop, code.end_of(loop)) or ())]
+    first = next((place for place, (source, _) in enumerate(running) if source is frames[0][0]), None)
+    return frames if first is None else running[first:]  # None: it has gone on meanwhile
+
+
+def _task(number, loop, row, places, times, most=50):
+    stack = [places.number(*frame) for frame in _frames(loop, row)[-most:]]
     measured = times.get(row["id"]) if times is not None else None
+    waits = row["waits"]
+    if waits is not None and waits["kind"] == "socket" and waits["fd"] is not None:
+        waits["peer"] = _peer(waits["fd"])
     row["loop"] = number
     row["stack"] = stack
     row["steps"], row["busy_seconds"] = measured or (None, None)

@@ -9,6 +9,7 @@ import time
 from typing import NamedTuple
 
 from clearloop.engine.scheduler import Scheduler
+from clearloop.engine.standing import identity
 from clearloop.engine.task import native_tasks
 from clearloop.watch.plain_text import name_of_task, one_line
 from clearloop.watch.suspended import place
@@ -118,7 +119,7 @@ def times_of(loop):
     times = getattr(loop, "_task_times", None)
     if times is None:
         return None
-    return {id(task): (steps, busy / 1e9) for task, (steps, busy, _) in list(times.of.items())}
+    return {identity(task): (steps, busy / 1e9) for task, (steps, busy, _) in list(times.of.items())}
 
 
 def stall_places(most=100):
