@@ -488,6 +488,19 @@ def test_the_longest_stall_comes_first_and_one_without_a_report_is_there():
     assert all(seen.loop.spans.lane[stall.span] == CALLBACKS for stall in seen.loop.stalls)
 
 
+def test_a_stall_that_was_a_turn_of_several_steps_leads_to_one_of_the_task_that_was_named():
+    made = blocked_jobs(5, hold=30 * MS)
+    made.stalls.clear()
+    end = made.last
+    made.records[0] = made.records[0].replace(bytes([8, 1, 0, 0]), bytes([0, 1, 0, 0]))  # no STALL records
+    made.stall(4, 60_000, 150 * MS, 1, 2, 8)
+    made.report(60_000, 150 * MS, verdict="blocking", steps=5, task="job-2", loop=0)
+    assert end < 160 * MS
+    seen = Seen(made)
+    (stall,) = seen.loop.stalls
+    assert seen.owner(stall.span) == "job-2" == seen.text(seen.loop.tasks.name[stall.task])
+
+
 def test_jobs_that_are_dropped_or_not_yet_done():
     made = sleeper()
     load = made.code("load")

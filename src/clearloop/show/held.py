@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from heapq import nlargest
 from typing import Any
 
 from clearloop.show import records as rec
@@ -11,11 +12,14 @@ from clearloop.show.model import NONE, LoopModel, Stall
 from clearloop.show.texts import Places
 from clearloop.show.walking import Walk
 
+MOST = 10_000  # of a loop: a dump that says there were more is none that we wrote
+LOOKED_AT = 1000  # steps of one stall
+
 
 def stalls(walk: Walk, loop: LoopModel, start: int, rows: list[int], places: Places) -> list[Stall]:
     """Longest first; `rows`: the new number of each of the walk's rows."""
     found = []
-    noted = sorted(walk.stalls)
+    noted = sorted(nlargest(MOST, walk.stalls, key=lambda each: each[1] - each[0]))
     begins = [each[0] for each in noted]
     told: set[int] = set()
     for report in walk.dump.stalls:
@@ -43,26 +47,33 @@ def _stall(
     walk: Walk, loop: LoopModel, start: int, rows: list[int],
     begin: int, end: int, task: int, verdict: str, place: int, report: dict[str, Any],
 ) -> Stall:  # fmt: skip
-    span = _step(walk, begin, end)
     row = walk.index.get(task, NONE) if task else NONE
     row = rows[row] if row != NONE else NONE
-    if span != NONE:
+    span, sure = _step(walk, loop, begin, end, row)
+    if sure:
         row = loop.spans.lane[span]
         if place != NONE:
             loop.spans.place[span] = place
     return Stall(begin - start, end - start, span, row, verdict, place, report)
 
 
-def _step(walk: Walk, begin: int, end: int) -> int:
-    """The long step that covers most of the time, if it covers half of it."""
-    best, span = (end - begin) // 2, NONE
-    i = max(bisect_right(walk.long_begin, begin) - 1, 0)
-    while i < len(walk.long_begin) and walk.long_begin[i] < end:
+def _step(walk: Walk, loop: LoopModel, begin: int, end: int, row: int) -> tuple[int, bool]:
+    """The step that held the loop, and whether it did so for most of the time.
+
+    A stall may have been a turn of several: then the one that counts is the longest of the task that was named.
+    """
+    best, span = (False, 0), NONE
+    first = max(bisect_right(walk.long_begin, begin) - 1, 0)
+    for i in range(first, min(first + LOOKED_AT, len(walk.long_begin))):
+        if walk.long_begin[i] >= end:
+            break
         covered = min(walk.long_end[i], end) - max(walk.long_begin[i], begin)
-        if covered > best:
-            return int(walk.long_span[i])  # no other can
-        i += 1
-    return span
+        found = int(walk.long_span[i])
+        if 2 * covered > end - begin:
+            return found, True
+        if covered > 0 and (loop.spans.lane[found] == row, covered) > best:
+            best, span = (loop.spans.lane[found] == row, covered), found
+    return span, False
 
 
 def _nearest(

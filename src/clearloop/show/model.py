@@ -114,7 +114,7 @@ class Stall:
 
     begin: int
     end: int
-    span: int  # the RUN span that held the loop, or -1: overwritten, or many short ones
+    span: int  # the RUN span that held the loop (of a turn of several: one of them), or -1: overwritten, or short ones
     task: int  # row of the task, or -1
     verdict: str
     place: int  # the blocking line, or -1

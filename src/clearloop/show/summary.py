@@ -169,6 +169,8 @@ def _about(model: Model, loop: LoopModel) -> list[str]:
         found.append(f"  {_several(len(loop.stalls), 'stall')}, the longest first:")
         held = _Held(loop)
         found += [_stall_line(_stall(model, loop, stall, held)) for stall in loop.stalls[:MOST_STALLS]]
+        if len(loop.stalls) > MOST_STALLS:
+            found.append(f"    and {len(loop.stalls) - MOST_STALLS} more")
     if loop.overwritten:
         found.append(f"  {loop.overwritten} older records were overwritten")
     if len(loop.gaps):

@@ -16,6 +16,11 @@ WORDS = {
     "Reading": "data from a stream",
     "Turn": "a socket",
     "Waiter": "its turn",  # of a lock, an event, a queue; their own function says more
+    "LockCore": "Lock",
+    "EventCore": "Event",
+    "SemaphoreCore": "Semaphore",
+    "QueueCore": "Queue",
+    "Putters": "Queue.put",
     "Future": "a future",
     "_asyncio.Future": "a future",
 }
