@@ -20,14 +20,15 @@ class Seen:
         self.ended = []
         self.threads = set()
         self.while_it_lasted = []  # whether the loop's thread was still in the block when the first word came
-        self.blocked = False
+        self.on_the_first_word = None  # called then, on the watchdog's thread
         monkeypatch.setattr(reporting, "began", self._began)
         monkeypatch.setattr(reporting, "ended", self._ended)
 
     def _began(self, stall):
         self.threads.add(threading.get_ident())
-        self.while_it_lasted.append(self.blocked)
         self.began.append(stall)
+        if self.on_the_first_word is not None:
+            self.on_the_first_word()
 
     def _ended(self, stall):
         self.threads.add(threading.get_ident())

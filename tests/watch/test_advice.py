@@ -90,7 +90,7 @@ CALLS = [
     ("builtins.input", "input()", "await clearloop.run_sync(input)"),
     ("posix.read", "os.read(fd, 10)", None),
     ("pathlib._local.Path.read_text", "path.read_text()", "await clearloop.run_sync(path.read_text), or anyio.Path"),
-    ("_thread.lock.acquire", "lock.acquire()", "asyncio.Lock between tasks"),
+    ("_thread.RLock.acquire", "lock.acquire()", "asyncio.Lock between tasks"),
     ("sqlite3.Connection.execute", "db.execute(sql)", None),
 ]
 

@@ -1,8 +1,10 @@
 """stats(loop): numbers that fit what the loop did, from any thread, and per task when somebody asked for them."""
 
 import asyncio
+import sys
 import threading
 import time
+import types
 
 import pytest
 
@@ -198,3 +200,14 @@ def test_what_is_no_loop():
     with pytest.raises(TypeError, match="clearloop"):
         stats(other)
     other.close()
+
+
+def test_while_the_first_stall_is_on_its_way(monkeypatch):
+    """The watchdog's thread is importing what counts stalls: the numbers are there all the same."""
+
+    async def main(loop):
+        monkeypatch.setitem(sys.modules, "clearloop.watch.reporting", types.ModuleType("half imported"))
+        return stats(loop)
+
+    _, found = run(main)
+    assert found.stalls == {}

@@ -6,6 +6,8 @@ import functools
 import os
 import signal
 import socket
+import sys
+import threading
 import time
 
 import pytest
@@ -14,9 +16,31 @@ import clearloop
 
 from .held import LONG, line_of
 
+inside = threading.Event()  # set while block() lasts
+told = threading.Event()  # set by the watchdog's first word
+patience = 100
+
 
 def block():
-    time.sleep(LONG)  # here
+    inside.set()
+    for _ in range(patience):
+        time.sleep(LONG)  # here
+        if told.is_set():
+            break
+    inside.clear()
+
+
+@pytest.fixture(autouse=True)
+def first_word(seen):
+    """block() lasts until the watchdog has spoken: that it speaks during the block no clock decides."""
+
+    def spoken():
+        seen.while_it_lasted.append(inside.is_set())
+        told.set()
+
+    inside.clear()
+    told.clear()
+    seen.on_the_first_word = spoken
 
 
 def assert_line(seen, function=block, line=None):
@@ -24,8 +48,9 @@ def assert_line(seen, function=block, line=None):
     assert (stall.file, stall.line, stall.function) == (__file__, line or line_of(function), function.__qualname__)
     assert stall.code == "time.sleep(LONG)"
     assert stall.call == "time.sleep"
-    assert seen.threads and __import__("threading").get_ident() not in seen.threads
+    assert seen.threads and threading.get_ident() not in seen.threads
     # during the block: the first word names the same place, and its record has the same number
+    assert seen.while_it_lasted == [True]
     [first] = [early for early in seen.began if early.number == stall.number]
     assert first.ongoing and not stall.ongoing and first.verdict is None
     assert (first.file, first.line, first.call) == (stall.file, stall.line, stall.call)
@@ -329,21 +354,41 @@ def test_library_frames_lie_below_the_user_s(seen):
     assert len(stall.stack) > 1
 
 
-def test_the_call_of_an_attribute_of_self(seen):
+DRIVER = """
+import time
+
+class Connection:
+    def execute(self, query):
+        return self._send(query)
+
+    def _send(self, query):
+        time.sleep(0.4)
+"""
+
+
+def test_the_call_of_an_attribute_of_self(seen, tmp_path, monkeypatch):
+    """The line is the program's, the library's frames lie below it, and what it calls is known by its name."""
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    (folder / "driver_of_a_database.py").write_text(DRIVER)
+    monkeypatch.syspath_prepend(folder)
+    driver = __import__("driver_of_a_database")
+    monkeypatch.delitem(sys.modules, "driver_of_a_database")
+
     class Database:
         def __init__(self):
-            self.connection = Connection()
+            self.connection = driver.Connection()
 
         def fetch(self):
             self.connection.execute("select 1")  # here
-
-    class Connection:
-        def execute(self, query):
-            exec(compile(f"import time; time.sleep({LONG})", "<frozen library>", "exec"), {})
 
     async def main():
         Database().fetch()
 
     seen.run(main)
     stall = seen.the_one("blocking")
-    assert stall.code == 'self.connection.execute("select 1")' or stall.function.endswith("execute")
+    assert (stall.file, stall.line) == (__file__, line_of(test_the_call_of_an_attribute_of_self))
+    assert stall.function.endswith("Database.fetch")
+    assert stall.code == 'self.connection.execute("select 1")'
+    assert stall.call == "driver_of_a_database.Connection.execute"
+    assert [frame.function for frame in stall.stack[-2:]] == ["Connection.execute", "Connection._send"]

@@ -27,6 +27,9 @@ from cython.cimports.cpython.ref import PyObject
 from clearloop.engine.names import plain, type_name
 
 MOST = cython.declare(cython.Py_ssize_t, 3000)  # frames; deeper ones are not looked at
+_METHODS = cython.declare(
+    tuple, (types.MethodDescriptorType, types.ClassMethodDescriptorType, types.WrapperDescriptorType)
+)
 _type_short_name = cython.declare(object, type.__dict__["__name__"].__get__)
 _type_module = cython.declare(object, type.__dict__["__module__"].__get__)
 
@@ -141,7 +144,7 @@ def name_of(value, owner):
         if type(itself) is types.ModuleType or itself is None:
             return joined(value.__module__, value.__name__)
         return joined(of_type(itself if isinstance(itself, type) else type(itself)), value.__name__)
-    if kind is types.MethodDescriptorType or kind is types.ClassMethodDescriptorType:
+    if one_of(kind, _METHODS):
         # the class that the program knows, not the one that the method comes from
         return joined(of_type(type(owner) if not isinstance(owner, type) else owner), value.__name__)
     if kind is types.FunctionType:
@@ -151,6 +154,15 @@ def name_of(value, owner):
     if isinstance(value, type):
         return of_type(value)
     return joined(of_type(kind), "__call__")
+
+
+@cython.cfunc
+def one_of(kind, kinds: tuple) -> cython.bint:
+    """Whether a class is one of several: by identity, since `in` asks the metaclass."""
+    for known in kinds:
+        if kind is known:
+            return True
+    return False
 
 
 @cython.cfunc

@@ -8,15 +8,17 @@ import asyncio
 import functools
 import threading
 import types
+import weakref
 
 import cython
 from cython.cimports.clearloop.engine.future import Future
 from cython.cimports.clearloop.engine.handle import Handle
 from cython.cimports.clearloop.engine.readiness import Descriptor
-from cython.cimports.clearloop.engine.runnable import Runnable
+from cython.cimports.clearloop.engine.runnable import Runnable, Source
 from cython.cimports.clearloop.engine.scheduler import Scheduler
 from cython.cimports.clearloop.engine.task import Task
 from cython.cimports.clearloop.engine.timeout_core import Alarm, Timeout
+from cython.cimports.clearloop.system.poller import WRITABLE
 
 LONGEST = 200  # characters of a name
 
@@ -27,7 +29,11 @@ _FOREIGN_TASK = cython.declare(object, asyncio.Task)
 _FUNCTIONS = cython.declare(tuple, (types.FunctionType, types.BuiltinFunctionType, types.MethodDescriptorType))
 _COMPILED = cython.declare(tuple, ("cython_function_or_method", "fused_cython_function"))
 _COROUTINES = cython.declare(tuple, (types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType))
+# Callbacks of asyncio's timers that only resolve the future which they are given first; the second is of Python 3.11
 _SLEPT = cython.declare(object, asyncio.futures._set_result_unless_cancelled)
+_RELEASED = cython.declare(object, getattr(asyncio.tasks, "_release_waiter", _SLEPT))
+_of_reader = cython.declare(object, asyncio.StreamReader.__dict__["__dict__"].__get__)
+_of_protocol = cython.declare(object, asyncio.streams.FlowControlMixin.__dict__["__dict__"].__get__)
 _STEP = cython.declare(object, "TaskStepMethWrapper")
 
 
@@ -59,11 +65,14 @@ def task_name(task):
 
 def task_behind(entry):
     """The task that goes on when `entry` runs, or None."""
-    for _ in range(8):
-        if isinstance(entry, Task):
+    reading: cython.bint = True
+    for _ in range(12):
+        if entry is None or isinstance(entry, Task):
             return entry
         if isinstance(entry, Future):
             entry = cython.cast(Future, entry).waiter
+            if type(entry) is list:
+                entry = next((one for one in entry if isinstance(one, Task)), entry[0])
         elif isinstance(entry, Timeout):
             entry = cython.cast(Timeout, entry).task
         elif isinstance(entry, Alarm):
@@ -71,20 +80,56 @@ def task_behind(entry):
         elif isinstance(entry, Handle):
             handle: Handle = entry
             entry = handle.callback
-            if entry is _SLEPT and handle.args:
-                entry = handle.args[0]  # asyncio.sleep(): the future that the callback resolves
+            if (entry is _SLEPT or entry is _RELEASED) and handle.args:
+                entry = handle.args[0]  # asyncio.sleep(), wait_for()
         elif type(entry) is functools.partial:
             entry = entry.func
         elif type(entry) is types.MethodType or type(entry) is types.BuiltinMethodType:
             entry = entry.__self__
-            if not isinstance(entry, (Task, Future)):
+            if type(entry) is asyncio.Timeout:
+                entry = entry._task
+            elif not isinstance(entry, (Task, Future)):
                 return entry if task_name(entry) is not None else None
         elif _type_short_name(type(entry)) == _STEP:
             return getattr(entry, "__self__", None)
         elif isinstance(entry, Runnable):
-            entry = getattr(entry, "_waited_for", None)
+            if isinstance(entry, Source):
+                reading = cython.cast(Source, entry).revents != WRITABLE
+            found = getattr(entry, "_waited_for", None)
+            entry = found if found is not None else protocol_of(entry)
+        elif task_name(entry) is not None:
+            return entry
         else:
-            return entry if task_name(entry) is not None else None
+            entry = awaited_behind(entry, reading)
+    return None
+
+
+@cython.cfunc
+def protocol_of(entry):
+    """The protocol of the program's, whatever lies between; None for an entry that is no transport."""
+    protocol = entry
+    while isinstance(protocol, Runnable) and hasattr(protocol, "get_protocol"):
+        protocol = protocol.get_protocol()
+    return protocol if protocol is not entry else None
+
+
+@cython.cfunc
+def awaited_behind(entry, reading: cython.bint):
+    """What a task waits for in a stream of asyncio's, or in another protocol that can tell; None where none can."""
+    for base in _type_bases(type(entry)):
+        if base is asyncio.StreamReader:
+            return _of_reader(entry).get("_waiter")
+        if base is asyncio.StreamReaderProtocol:
+            values: dict = _of_protocol(entry)
+            reference = values.get("_stream_reader_wr")
+            reader = reference() if type(reference) is weakref.ref else None
+            if reading and isinstance(reader, asyncio.StreamReader):
+                found = awaited_behind(reader, reading)
+                if found is not None:
+                    return found
+            return next((one for one in values.get("_drain_waiters", ()) if isinstance(one, Future)), None)
+        if type(base) is type and "_awaited" in base.__dict__ and base.__module__.startswith("clearloop."):
+            return entry._awaited()
     return None
 
 
@@ -152,9 +197,9 @@ def describe(entry):
         if cython.cast(Handle, entry).callback is None:
             return None, None
         return None, callback_name(cython.cast(Handle, entry).callback)
-    protocol = getattr(entry, "get_protocol", None) if isinstance(entry, Runnable) else None
+    protocol = protocol_of(entry)
     if protocol is not None:
-        return None, type_name(type(protocol()))
+        return None, type_name(type(protocol))
     return None, type_name(type(entry))
 
 

@@ -177,6 +177,12 @@ class Watcher(Source):
             self.keep_hosted(lane)
         return turn
 
+    @property
+    def _waited_for(self):
+        if self.reading.head is not None and (self.writing.head is None or self.revents & READABLE):
+            return self.reading.head
+        return self.writing.head
+
     def wake(self, lane):
         head: Turn = lane.head
         if head is not None and head.state == PENDING and (lane.ready or lane.ended):

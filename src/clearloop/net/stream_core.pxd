@@ -68,6 +68,7 @@ cdef class ProtocolCore(Receiver):
     cdef bint paused       # pause_writing() was called
     cdef bint lost         # connection_lost() was called
     cdef int received(self, object data) except -1
+    cdef object awaited(self, bint reading)
 
 
 cdef class WriterCore:

@@ -722,6 +722,12 @@ class ProtocolCore(Receiver):
             self.data_received(data)
         return 0
 
+    def awaited(self, reading):
+        if reading and self.core is not None and self.core.waiter is not None:
+            return self.core.waiter
+        waiters = getattr(self, "_drain_waiters", None)
+        return waiters[0] if type(waiters) is list and waiters else None
+
     def data_received(self, data):
         """Hand `data` to the reader."""
         if self.reader is not None:

@@ -19,6 +19,7 @@ cdef enum Phase:
 cdef class Receiver:
     cdef bint direct               # received() stands for data_received()
     cdef int received(self, object data) except -1
+    cdef object awaited(self, bint reading)
 
 
 cdef class Outlet(Source):

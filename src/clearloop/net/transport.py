@@ -103,6 +103,10 @@ class Receiver:
     def received(self, data):
         raise NotImplementedError("a protocol that takes no data")
 
+    def awaited(self, reading):
+        """The future that the next data (`reading`), or else free room, will settle; None when nobody waits."""
+        return None
+
 
 @cython.cclass
 class Outlet(Source):
@@ -1045,6 +1049,14 @@ class StreamTransport(Outlet):
     @property
     def _protocol(self):
         return self.protocol
+
+    @property
+    def _waited_for(self):
+        if self.layer is not None:
+            return self.layer
+        if not isinstance(self.protocol, Receiver):
+            return None
+        return cython.cast(Receiver, self.protocol).awaited(self.revents & ~cython.cast(uint32_t, WRITABLE) != 0)
 
     @property
     def _server(self):

@@ -39,6 +39,12 @@ class ChildOutput(ChildInput, asyncio.Protocol):
         """The child has written `data`."""
         self.child.get_protocol().pipe_data_received(self.number, data)
 
+    def _awaited(self):
+        """The reader that gets it, or None."""
+        protocol = self.child.get_protocol()
+        streams = protocol if isinstance(protocol, asyncio.subprocess.SubprocessStreamProtocol) else None
+        return getattr(streams, "stdout" if self.number == 1 else "stderr", None)
+
 
 class FedOutput(ProtocolCore, asyncio.Protocol):
     """The same, with what the child writes going straight to a reader of ours."""

@@ -4,6 +4,7 @@ The descriptor names the child and nobody else, also after the number has been g
 through it reaches the child, or nobody.
 """
 
+import asyncio
 import os
 
 import cython
@@ -46,6 +47,11 @@ class Exit(Source):
         self.let_go()
         ended(code if outcome > 0 else None)
         return 0
+
+    @property
+    def _waited_for(self):
+        transport = getattr(self.ended, "__self__", None)
+        return transport._awaited() if isinstance(transport, asyncio.SubprocessTransport) else None
 
     def let_go(self):
         fd: cython.int = self.fd

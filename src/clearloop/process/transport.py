@@ -179,6 +179,10 @@ class ChildTransport(asyncio.SubprocessTransport):
             if self._exit_waiters is not None:
                 self._exit_waiters.discard(waiter)
 
+    def _awaited(self):
+        """The future that the child's end will settle first, or None."""
+        return next(iter(self._exit_waiters), None) if self._exit_waiters else None
+
     # ---- what is asked for -----------------------------------------------------------------------------------------
 
     def get_pid(self):

@@ -67,7 +67,7 @@ cdef extern from *:
         if (found != NULL && Py_TYPE(found)->tp_descr_get != NULL) {
             PyTypeObject *kind = Py_TYPE(found);
             if (kind == &PyFunction_Type || kind == &PyMethodDescr_Type || kind == &PyClassMethodDescr_Type
-                || kind == &PyStaticMethod_Type || kind == &PyClassMethod_Type) {
+                || kind == &PyStaticMethod_Type || kind == &PyClassMethod_Type || kind == &PyWrapperDescr_Type) {
                 Py_INCREF(found);
                 return found;
             }

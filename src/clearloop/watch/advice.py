@@ -39,7 +39,7 @@ def advise(name, text):
         name: a callable, a class or a module, or its dotted name; a class also stands for its methods, a module for
             everything in it. The longest name that fits a call wins, and your own row wins over a built-in one.
         text: what reports say after "instead:". `{args}` stands for what the call had between its parentheses,
-            `{object}` for what stood before the dot.
+            `{object}` for what stood before the dot, `{method}` for the name behind it.
 
     Raises TypeError when `name` has no dotted name, or `text` is no string.
     """
@@ -56,11 +56,16 @@ def advice_for(stall):
     if stall.verdict in ("descheduled", "gc", "gil"):
         return ELSE.get(stall.verdict)
     rows = table()
+    general = None
     for name in _names(stall):
         row = _longest(name, rows)
-        if row is not None:
-            return _filled(row, stall.code)
-    return ELSE.get(stall.verdict)
+        if row is None:
+            continue
+        if public_name(name).startswith("io."):
+            general = general or row  # a stream over something: what it is over knows better
+        else:
+            return _filled(row, stall)
+    return _filled(general, stall) if general is not None else ELSE.get(stall.verdict)
 
 
 def table():
@@ -141,16 +146,32 @@ def _names(stall):
     """What may stand in the table for this stall, the likeliest first."""
     if stall.call:
         yield stall.call
+        if "." not in stall.call:
+            yield f"builtins.{stall.call}"
+        # as it stands in the line: asyncio.gather, which lies in asyncio.tasks
+        written = _written(stall.code)
+        if written is not None and _ends(written) == _ends(stall.call):
+            yield written
     below = list(_below_the_user(stall))
     if not stall.call and not below:
-        called = _call(stall.code)
-        if called is not None and isinstance(called.func, (ast.Name, ast.Attribute)):
-            name = ast.unparse(called.func)
+        name = _written(stall.code)
+        if name is not None:
             yield name if "." in name else f"builtins.{name}"
     for frame in below:
         module = module_of_file(frame.file)
         if module is not None:
             yield f"{module}.{frame.function}"
+
+
+def _written(code):
+    """The called name as it stands in the line, or None."""
+    called = _call(code)
+    named = called is not None and isinstance(called.func, (ast.Name, ast.Attribute))
+    return ast.unparse(called.func) if named else None
+
+
+def _ends(name):
+    return name.partition(".")[0], name.rpartition(".")[2]
 
 
 def _below_the_user(stall):
@@ -174,19 +195,22 @@ def _beginning(name, rows):
     return name
 
 
-def _filled(row, code):
+def _filled(row, stall):
     if "{" not in row:
         return row
-    call = _call(code)
-    arguments = owner = "…"
+    call = _call(stall.code)
+    arguments = owner = method = "…"
     if call is not None:
         arguments = ", ".join(ast.unparse(part) for part in (*call.args, *call.keywords))
         if isinstance(call.func, ast.Attribute):
-            owner = ast.unparse(call.func.value)
+            owner, method = ast.unparse(call.func.value), call.func.attr
+    elif stall.code and stall.call and stall.call.endswith("__"):
+        owner = stall.code  # `for line in stream`: the line names nothing else
     if len(arguments) > LONGEST_ARGUMENTS:
         arguments = "…"
-    text = row.replace("{object}", one_line(owner, LONGEST_ARGUMENTS)).replace("{args}", one_line(arguments))
-    return text.replace(", )", ")").replace("(, ", "(")
+    for mark, value in (("{object}", owner), ("{method}", method), ("{args}", arguments)):
+        row = row.replace(mark, one_line(value, LONGEST_ARGUMENTS))
+    return row.replace(", )", ")").replace("(, ", "(")
 
 
 def _call(code):

@@ -2,7 +2,9 @@
 
 import ast
 import linecache
+import opcode
 import os
+import sys
 import sysconfig
 
 from clearloop.engine import looking
@@ -95,12 +97,49 @@ class Where:
         self.file = code.co_filename
         self.function = code.co_qualname
         self.line = line if line is not None else line_of(code, lasti)
-        self.code = source_of(self.file, line, end_line, column, end_column)
+        self.method = implied(code, lasti)
+        self.code = source_of(self.file, line, end_line, column, end_column, self.method)
         self.call = None
 
 
-def source_of(file, line, end_line, column, end_column):
-    """The exact text of an expression; columns count bytes of UTF-8."""
+# What an instruction calls although the program does not write it
+_IMPLIED = {
+    "BEFORE_WITH": "__enter__",
+    "WITH_EXCEPT_START": "__exit__",
+    "GET_ITER": "__iter__",
+    "FOR_ITER": "__next__",
+    "BINARY_SUBSCR": "__getitem__",
+    "BINARY_SLICE": "__getitem__",
+    "STORE_SUBSCR": "__setitem__",
+    "STORE_SLICE": "__setitem__",
+    "DELETE_SUBSCR": "__delitem__",
+    "CONTAINS_OP": "__contains__",
+}
+_OPERATORS = [name for name, _ in getattr(opcode, "_nb_ops", ())]
+_SUBSCRIPT = _OPERATORS.index("NB_SUBSCR") if "NB_SUBSCR" in _OPERATORS else -1
+_CALL_UNITS = 3 if sys.version_info < (3, 12) else 1  # from a CALL back to what was loaded before: 3.11 has a PRECALL
+
+
+def implied(code, lasti):
+    """The special method that an instruction calls, "__enter__" for a `with`; None for one that calls what it names."""
+    text = code.co_code
+    name = opcode.opname[text[lasti]]
+    if name == "BINARY_OP" and 0 <= _SUBSCRIPT == text[lasti + 1]:  # from 3.14 on
+        return "__getitem__"
+    if name != "CALL" or lasti < 2 * _CALL_UNITS:
+        return _IMPLIED.get(name)
+    before = opcode.opname[text[lasti - 2 * _CALL_UNITS]]
+    if before == "LOAD_SPECIAL":  # from 3.14 on
+        return "__enter__"
+    if before in ("LOAD_CONST", "LOAD_COMMON_CONSTANT"):
+        # the three None that __exit__ gets stand at no place of their own
+        if positions(code, lasti - 2 * _CALL_UNITS) == positions(code, lasti):
+            return "__exit__"
+    return None
+
+
+def source_of(file, line, end_line, column, end_column, method=None):
+    """The exact text of an expression, whose `method` is called; columns count bytes of UTF-8."""
     if line is None or end_line is None or column is None or end_column is None:
         return None
     lines = linecache.getlines(file)[line - 1 : end_line]
@@ -113,6 +152,8 @@ def source_of(file, line, end_line, column, end_column):
         text = b"".join(encoded).decode().strip()
     except UnicodeError:
         return None
+    if sys.version_info < (3, 12) and method in ("__enter__", "__exit__", "__iter__", "__next__"):
+        text = head_of(text, column)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
 
@@ -125,19 +166,46 @@ def one_line(text):
     return " ".join(text.split())
 
 
-def called(loop, depth, code, lasti, namespace, where):
+def called(loop, depth, frames, where):
     """The dotted name of what is called in the expression, or None."""
-    chain = chain_of(where.code)
+    code, lasti, namespace = frames[depth]
+    chain = chain_of(where.code, where.method)
     if chain is None:
-        return None
+        return below(frames, depth)
     found = looking.resolve(loop, depth, code, lasti, chain) if loop is not None else None
     if found is None and chain[0] not in code.co_varnames + code.co_cellvars + code.co_freevars:
         found = looking.resolve_global(namespace, chain)  # the frame has gone on; its module has not
-    return found
+    return found or below(frames, depth)
 
 
-def chain_of(text):
-    """("time", "sleep") of "time.sleep(1)"; None when what is called is not a name with attributes."""
+def below(frames, depth):
+    """The name of the library's function that the line has called, when the line itself does not tell."""
+    if depth == 0:
+        return None
+    code, _, namespace = frames[depth - 1]
+    module = namespace.get("__name__") if type(namespace) is dict else None
+    return f"{module}.{code.co_qualname}" if type(module) is str and "<" not in code.co_qualname else None
+
+
+def head_of(text, column):
+    """Of a `with` or `for`, whose place in Python 3.11 is the whole statement: what it enters, or goes over."""
+    try:
+        tree = ast.parse("if 1:\n" + " " * column + text if column else text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return text
+    for node in ast.walk(tree):
+        if isinstance(node, ast.With):
+            return ", ".join(ast.unparse(item.context_expr) for item in node.items)
+        if isinstance(node, (ast.For, ast.comprehension)):
+            return ast.unparse(node.iter)
+    return text
+
+
+def chain_of(text, method=None):
+    """("time", "sleep") of "time.sleep(1)", ("lock", "__enter__") of "lock" with that method.
+
+    None when what is called is not a name with attributes.
+    """
     if text is None:
         return None
     try:
@@ -146,10 +214,21 @@ def chain_of(text):
         return None
     if isinstance(node, ast.Await):
         node = node.value
-    if not isinstance(node, ast.Call):
-        return None
-    node = node.func
     chain = []
+    if method in ("__getitem__", "__setitem__", "__delitem__"):
+        node = node.value if isinstance(node, ast.Subscript) else None
+        chain.append(method)
+    elif method == "__contains__":
+        node = node.comparators[0] if isinstance(node, ast.Compare) else None
+        chain.append(method)
+    elif isinstance(node, ast.Call):
+        if method in ("__enter__", "__exit__"):
+            return None  # of what the call has made
+        node = node.func
+    elif method is not None:
+        chain.append(method)
+    else:
+        return None
     while isinstance(node, ast.Attribute):
         chain.append(node.attr)
         node = node.value

@@ -175,10 +175,9 @@ def _native(loop):
 
 
 def _stalls(loop):
-    reporting = sys.modules.get("clearloop.watch.reporting")  # else there was none
-    if reporting is None:
-        return {}
-    return dict(reporting.by_loop.get(loop._watch_number(), {}))
+    # not imported: there was none; without the name: the watchdog's thread is about to import it
+    by_loop = getattr(sys.modules.get("clearloop.watch.reporting"), "by_loop", {})
+    return dict(by_loop.get(loop._watch_number(), {}))
 
 
 def _percentiles(lags):

@@ -149,9 +149,9 @@ def sight_of(loop, frames, task, callback):
     chosen = code.choose(frames)
     if chosen is None:
         return Sight(None, [], task, callback)
-    source, lasti, namespace = frames[chosen]
+    source, lasti, _ = frames[chosen]
     where = code.Where(source, lasti)
-    where.call = code.called(loop, chosen, source, lasti, namespace, where)
+    where.call = code.called(loop, chosen, frames, where)
     stack = [code.frame_of(source, lasti) for source, lasti, _ in reversed(frames)]
     if len(stack) > _STACK:
         stack = stack[: _STACK // 2] + stack[-_STACK // 2 :]

@@ -1034,6 +1034,12 @@ class TLSTransport(Layer):
         return self.protocol
 
     @property
+    def _waited_for(self):
+        if isinstance(self.protocol, TLSTransport):
+            return self.protocol
+        return cython.cast(Receiver, self.protocol).awaited(True) if isinstance(self.protocol, Receiver) else None
+
+    @property
     def _closing(self):
         return self.phase >= CLOSING
 
