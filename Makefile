@@ -12,7 +12,7 @@ version := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info
 python := $(VENV)/bin/python
 pip := $(python) -m pip --disable-pip-version-check -qq
 made := $(VENV)/.made-by-$(version)
-sources := $(shell find src -name '*.py' -o -name '*.pxd' -o -name '*.pyi') setup.py pyproject.toml
+sources := $(shell find src -name '*.py' -o -name '*.pxd' -o -name '*.pyi' -o -path '*/show/timeline/*') setup.py pyproject.toml
 
 # What has to hold on every Python; the programs in the other folders need packages that newer Pythons may lack.
 everywhere := $(filter-out tests/apps/ tests/stress/ tests/examples/ tests/watch/, $(wildcard tests/*/))

@@ -20,6 +20,11 @@ def sources(suffix):
     return {path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob(f"*{suffix}")}
 
 
+def page_parts():
+    """What the timeline page is made of."""
+    return {path.relative_to(SOURCE).as_posix() for path in (SOURCE / "clearloop/show/timeline").iterdir()}
+
+
 def compiled():
     """What setup.py compiles: every .py with a .pxd beside it."""
     pairs = sources(".py") & {name.removesuffix("pxd") + "py" for name in sources(".pxd")}
@@ -36,6 +41,7 @@ def check_source_distribution(archive):
     with tarfile.open(archive) as tar:
         held = {name.partition("/")[2] for name in tar.getnames()}
     needed = {"src/" + name for suffix in (".py", ".pxd", ".pyi", ".toml") for name in sources(suffix)}
+    needed |= {"src/" + name for name in page_parts()}
     needed |= {"LICENSE", "README.md", "setup.py", "pyproject.toml", "src/clearloop/py.typed"}
     assert needed <= held, f"not in the source distribution: {sorted(needed - held)}"
     assert not [name for name in held if name.endswith((".so", ".c"))]
@@ -44,11 +50,11 @@ def check_source_distribution(archive):
 def check_wheel(archive):
     with zipfile.ZipFile(archive) as file:
         held = set(file.namelist())
-    needed = sources(".py") | sources(".pyi") | sources(".toml") | {"clearloop/py.typed"}
+    needed = sources(".py") | sources(".pyi") | sources(".toml") | page_parts() | {"clearloop/py.typed"}
     assert needed <= held, f"not in the wheel: {sorted(needed - held)}"
     shared = {name.split(".")[0] for name in held if name.endswith(".so")}
     assert shared == compiled(), f"compiled: {sorted(shared ^ compiled())}"
-    assert not [name for name in held if name.endswith((".c", ".html"))]
+    assert not [name for name in held - page_parts() if name.endswith((".c", ".html"))]
     assert [name for name in held if name.endswith("licenses/LICENSE")]
 
 

@@ -1,0 +1,82 @@
+// From each stretch of red an arrow to the step that held it, as long as there are few enough to follow; of what is
+// selected or under the pointer always, and to each of the steps that shared in it.
+
+const MOST_ARROWS = 40;
+
+function paintArrows(context, width, height) {
+  const chosen = [app.hover, app.span].filter((one) => one?.table === one?.loop.spans && one);
+  const strong = [];
+  for (const { loop, span } of chosen) {
+    if (loop.spans.kind[span] === HELD) for (const [holder] of loop.holdersOf(span).slice(0, 30)) strong.push([loop, span, holder]);
+    else if (loop.spans.kind[span] === RUN) for (const victim of loop.victimsOf(span).slice(0, app.size < READABLE ? 14 : MOST_ARROWS)) strong.push([loop, victim, span]);
+  }
+  if (heldInSight.length <= MOST_ARROWS) {
+    const weak = heldInSight.filter(({ row, span }) => row.loop.spans.by[span] >= 0).map(({ row, span }) => [row.loop, span, row.loop.spans.by[span]]).filter((weak) => !strong.some((one) => one[1] === weak[1] && one[2] === weak[2]));
+    context.globalAlpha = strong.length ? 0.35 : 0.9;
+    paintArrowSet(context, weak, width, height);
+    context.globalAlpha = 1;
+  }
+  paintArrowSet(context, strong, width, height, 1.5);
+}
+
+/** Arrows to the same step stand side by side, like the teeth of a comb. */
+function paintArrowSet(context, arrows, width, height, thick = 1) {
+  const teeth = new Map();
+  for (const arrow of arrows) {
+    const key = `${arrow[0].number}:${arrow[2]}`;
+    if (!teeth.has(key)) teeth.set(key, []);
+    teeth.get(key).push(arrow);
+  }
+  for (const comb of teeth.values()) comb.forEach(([loop, span, holder], index) => paintArrow(context, loop, span, holder, (index + 1) / (comb.length + 1), width, height, thick));
+}
+
+function laneMiddle(loop, lane) {
+  const index = rowOf(loop, lane);
+  if (index < 0) return null;
+  const row = app.rows[index];
+  return { y: row.top + row.height / 2 - byId("scroller").scrollTop + AXIS, half: row.height / 2 };
+}
+
+function paintArrow(context, loop, span, holder, part, width, height, thick) {
+  const { spans } = loop, { view, scale } = app;
+  const from = Math.max(spans.begin[span], spans.begin[holder], view.begin), to = Math.min(spans.end[span], spans.end[holder], view.end);
+  if (to <= from) return;
+  const a = laneMiddle(loop, spans.lane[span]), b = laneMiddle(loop, spans.lane[holder]);
+  if (!a || !b || a.y === b.y) return;
+  const x = Math.max(4, Math.min(width - 4, (from - view.begin + (to - from) * part) * scale));
+  const up = b.y < a.y ? -1 : 1, edge = AXIS + STRIP;
+  const start = Math.max(edge, Math.min(height, a.y)), tip = Math.max(edge + 2, Math.min(height - 2, b.y - up * Math.max(0, b.half - 4)));
+  const head = Math.min(7, Math.max(3.5, app.size / 2.6));
+  for (const [colour, more] of [[colours.paper, 1.6], [colours.ink, 0]]) {
+    context.strokeStyle = context.fillStyle = colour;
+    context.lineWidth = thick + more;
+    context.beginPath();
+    context.moveTo(x, start);
+    context.lineTo(x, tip - up * head);
+    context.stroke();
+    context.beginPath();
+    context.arc(x, start, (head + more) / 3, 0, 7);
+    context.moveTo(x, tip + (up * more) / 2);
+    context.lineTo(x - head / 1.7 - more / 2, tip - up * (head + more / 2));
+    context.lineTo(x + head / 1.7 + more / 2, tip - up * (head + more / 2));
+    context.fill();
+  }
+  app.stats.items++;
+}
+
+/** A frame around the selected span, and a thin one around that under the pointer. */
+function paintSelection(context, width) {
+  for (const [one, thick] of [[app.hover, 1], [app.span, 2]]) {
+    if (!one) continue;
+    const index = one.table === one.loop.work ? app.rows.findIndex((row) => row.key === `${one.loop.number}:w${one.table.lane[one.span]}`) : rowOf(one.loop, one.table.lane[one.span]);
+    const row = app.rows[index];
+    if (!row || row.type === "group") continue;
+    const y = row.top - byId("scroller").scrollTop + AXIS;
+    const a = Math.max(-3, (one.table.begin[one.span] - app.view.begin) * app.scale);
+    const b = Math.min(width + 3, (one.table.end[one.span] - app.view.begin) * app.scale);
+    if (b < -2 || a > width + 2) continue;
+    context.strokeStyle = colours.ink;
+    context.lineWidth = thick;
+    context.strokeRect(a, y + 0.5, Math.max(2, b - a), row.height - 1);
+  }
+}
