@@ -403,7 +403,8 @@ def test_a_frame_is_bounded_by_pixels_not_by_records(opened, capsys, tasks, span
         print(
             f"\n  {len(model.loops[0].spans):,} spans of {tasks:,} tasks: "
             f"drawn in {paint[len(paint) // 2]:.1f} ms (median), "
-            f"{paint[-8]:.1f} ms (95 %),\n  frames {apart[len(apart) // 2]:.1f} ms apart, at most {items[-1]:,} items each",
+            f"{paint[-8]:.1f} ms (95 %),\n  "
+            f"frames {apart[len(apart) // 2]:.1f} ms apart, at most {items[-1]:,} items each",
             end="",
         )
     assert items[-1] < 3 * 24_000 + 8_000  # a column is three rectangles at most; strips, words and arrows

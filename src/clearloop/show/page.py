@@ -109,7 +109,7 @@ def _hash(text: str) -> str:
 
 
 def _seen(text: str) -> str:
-    """The text with what cannot be seen written out, so that no name can hide, reorder or break the line it stands in."""
+    """The text with what cannot be seen written out: no name hides, reorders or breaks the line it stands in."""
     return _unseen.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
