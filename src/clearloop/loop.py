@@ -12,7 +12,7 @@ import warnings
 import weakref
 from asyncio import coroutines, events
 
-from clearloop.engine import errors, findings
+from clearloop.engine import errors, findings, registry
 from clearloop.engine.core import Engine
 from clearloop.engine.readiness import Readiness, descriptor_of
 from clearloop.engine.signals import Signals
@@ -133,6 +133,7 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
             executor.shutdown(wait=False)
         if self._resolvers is not None:
             self._resolvers.shutdown(wait=False, cancel_futures=True)
+        registry.closed(self)
 
     def __del__(self, _warn=warnings.warn):
         if not self.is_closed():

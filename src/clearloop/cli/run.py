@@ -26,6 +26,10 @@ def main(words: list[str]) -> None:
     from clearloop.cli.watching import watch
 
     watching = watch(chosen.report, chosen.strict)
+    if chosen.timeline is not None or chosen.dump_on_stall is not None or chosen.record is not None:
+        from clearloop.cli.recording import prepare
+
+        prepare(chosen.timeline, chosen.dump_on_stall, chosen.record)
     take_over()
     with watching:
         start()
@@ -56,6 +60,21 @@ def _parser() -> Parser:
         "--strict",
         action="store_true",
         help="exit with status 3 after a run in which the program blocked the loop, forgot an await or lost an error",
+    )
+    parser.add_argument(
+        "--timeline",
+        metavar="OUT.html",
+        help="record everything, and draw a page of it when the program ends",
+    )
+    parser.add_argument(
+        "--dump-on-stall",
+        metavar="DIR",
+        help="when the loop is first blocked, write what was recorded to a file in DIR, for 'clearloop view'",
+    )
+    parser.add_argument(
+        "--record",
+        metavar="MIB",
+        help="memory for each loop's records; 0: none (default: 8, with --timeline 32; also: CLEARLOOP_RECORD)",
     )
     return parser
 

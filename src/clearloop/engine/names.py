@@ -37,6 +37,18 @@ _of_protocol = cython.declare(object, asyncio.streams.FlowControlMixin.__dict__[
 _STEP = cython.declare(object, "TaskStepMethWrapper")
 
 
+def _chained():
+    """The code by which asyncio.wrap_future() hands a concurrent future's outcome to a future of the loop."""
+    code = getattr(getattr(asyncio.futures, "_chain_future", None), "__code__", None)
+    for constant in code.co_consts if code is not None else ():
+        if isinstance(constant, types.CodeType) and constant.co_name == "_set_state":
+            return constant
+    return None
+
+
+_CHAINED = cython.declare(object, _chained())
+
+
 def plain(text):
     """A string that is nothing but a string, and not too long."""
     if not isinstance(text, str):
@@ -80,8 +92,12 @@ def task_behind(entry):
         elif isinstance(entry, Handle):
             handle: Handle = entry
             entry = handle.callback
-            if (entry is _SLEPT or entry is _RELEASED) and handle.args:
-                entry = handle.args[0]  # asyncio.sleep(), wait_for()
+            if handle.args and (
+                entry is _SLEPT
+                or entry is _RELEASED
+                or (type(entry) is types.FunctionType and entry.__code__ is _CHAINED)
+            ):
+                entry = handle.args[0]  # asyncio.sleep(), wait_for(), a concurrent future's outcome
         elif type(entry) is functools.partial:
             entry = entry.func
         elif type(entry) is types.MethodType or type(entry) is types.BuiltinMethodType:
@@ -95,7 +111,8 @@ def task_behind(entry):
         elif isinstance(entry, Runnable):
             if isinstance(entry, Source):
                 reading = cython.cast(Source, entry).revents != WRITABLE
-            found = getattr(entry, "_waited_for", None)
+            waits_for = getattr(entry, "_waits_for", None)  # a child of a gather, an item of amap: for whom?
+            found = waits_for() if waits_for is not None else getattr(entry, "_waited_for", None)
             entry = found if found is not None else protocol_of(entry)
         elif task_name(entry) is not None:
             return entry

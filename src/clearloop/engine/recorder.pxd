@@ -20,3 +20,6 @@ cdef class Recorder(Scheduler):
     cdef int note_task(self, Runnable task) except -1
     cdef int note_name(self, Runnable task) except -1
     cdef int note_eager_step(self, Runnable task, int64_t began) except -1
+    cdef int note_job(
+        self, uint8_t how, unsigned int job, object function, object executor, unsigned long worker, int64_t time, int64_t span
+    ) except -1

@@ -381,6 +381,27 @@ class Recorder(Scheduler):
         record.place = 0
         record.other = worker_number if outcome == 1 else who
 
+    def note_job(self, how, job, function, executor, worker, time, span):
+        """_record_job() for offload, which is compiled: `executor` is a type or None, the task the one that runs."""
+        record: cython.pointer(Record)
+        what: cython.uint = 0
+        kind: cython.uint = 0
+        if self.tape.credits <= 0:
+            return 0
+        if function is not None:
+            what = callable_id(cython.cast(cython.pointer(PyObject), function))
+        if executor is not None:
+            kind = type_id(cython.cast(cython.pointer(PyObject), executor))
+        record = tape_next(cython.address(self.tape))
+        record.kind = JOB
+        set_span(record, how, time, time + span)
+        record.type = cython.cast(uint16_t, kind)
+        record.actor = job
+        record.code = what
+        record.place = 0
+        record.other = cython.cast(uint32_t, worker) if how == 1 else self.running if how == 0 else 0
+        return 0
+
     def _record_stall(self, how, task=None, code=None, lasti=0, time_ns=0, span_ns=0):
         """A STALL record, whatever credits there are: `how` 1 blocking 2 compute 3 gil 4 gc 5 descheduled.
 

@@ -15,6 +15,9 @@ from clearloop.engine.task import native_tasks
 # From 3.14 create_task hands the name to the factory, as 3.13.3 alone did before; else it sets the name afterwards.
 FACTORIES_TAKE_NAME = sys.version_info >= (3, 14) or sys.version_info[:3] == (3, 13, 3)
 
+keep_closed = False  # clearloop run --timeline: closed loops are kept until the end, with what they have recorded
+_MOST_KEPT = 64
+_kept = []
 _loops = {}  # number -> weak reference; copied in one step, since another thread may make a loop meanwhile
 
 
@@ -81,6 +84,13 @@ def add(loop):
     made += 1
     key = made
     _loops[key] = weakref.ref(loop, lambda reference: _loops.pop(key, None))
+
+
+def closed(loop):
+    """A loop was closed; of those that are kept the oldest goes when there are too many."""
+    if keep_closed and loop not in _kept:
+        _kept.append(loop)
+        del _kept[:-_MOST_KEPT]
 
 
 _registered_tasks().__class__ = _TaskSet

@@ -37,6 +37,7 @@ cdef class Scheduler:
     cdef int64_t ran             # how long the runs before this one took
     cdef int64_t waited          # how long the loop has waited in the kernel
     cdef uint64_t lags[LAGS]     # how late timers fired: a histogram, see lag_bucket()
+    cdef unsigned long ran_in    # the thread of the last run, 0: none yet
     cdef object step_times       # watch/statistics.py times the steps of tasks: a callable, or None
 
     # the recorder (engine/recorder.py)

@@ -80,6 +80,8 @@ KEEP_CAPACITY = cython.declare(cython.size_t, 262144)  # a ready queue that was 
 
 
 _idle_hook = cython.declare(object, None)
+_record_all = cython.declare(cython.bint, False)
+_record_mib = cython.declare(object, None)
 
 
 def set_idle_hook(hook):
@@ -227,7 +229,7 @@ class Scheduler:
 
     def _spin(self):
         """Turn until stopped: this is the event loop."""
-        self.thread_id = PyThread_get_thread_ident()
+        self.thread_id = self.ran_in = PyThread_get_thread_ident()
         self.since_poll = POLL_AFTER  # the first turn of a run always asks the kernel
         try:
             self.probe.events_fd = self.poller.fileno()
@@ -551,7 +553,8 @@ class Scheduler:
             capacity = records_by_environment()
             if capacity and tape_make(cython.address(self.tape), capacity):
                 self.tape.since = self.run_since
-                self.tape.most = UNLIMITED if os.environ.get("CLEARLOOP_RECORD_ALL", "") not in ("", "0") else FULL
+                everything: cython.bint = _record_all or os.environ.get("CLEARLOOP_RECORD_ALL", "") not in ("", "0")
+                self.tape.most = UNLIMITED if everything else FULL
                 self.tape.credits = self.tape.most
         self.clock = 0
         if self.tape.records != cython.NULL:
@@ -811,6 +814,10 @@ class Scheduler:
     def _watch_number(self):
         return self.probe.number
 
+    def _ran_in(self):
+        """The identifier of the thread that runs the loop, or ran it last; 0: none has."""
+        return self.ran_in
+
 
 def slow_by_environment():
     """CLEARLOOP_SLOW, in nanoseconds: what holds the loop longer is reported; 0: nothing is."""
@@ -822,8 +829,17 @@ def slow_by_environment():
     return int(min(seconds, 9e9) * 1e9) if seconds > 0 else 0
 
 
+def record_all(mib: object) -> None:
+    """From now on, loops of this process record without a budget; `mib` (unless None) counts for CLEARLOOP_RECORD."""
+    global _record_all, _record_mib
+    _record_all = True
+    _record_mib = mib
+
+
 def records_by_environment():
     """CLEARLOOP_RECORD: how many MiB of records each loop keeps; 0: none.  Given in records."""
+    if _record_mib is not None:
+        return int(_record_mib * 32768)
     text = os.environ.get("CLEARLOOP_RECORD", "").strip().lower()
     if text in ("no", "off", "false"):
         return 0

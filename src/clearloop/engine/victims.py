@@ -12,8 +12,10 @@ Entries that nobody saw in the ring were put there by the end of the block itsel
 """
 
 import cython
+from cython.cimports.clearloop.engine.names import task_behind
 from cython.cimports.clearloop.engine.runnable import Runnable
 from cython.cimports.clearloop.engine.scheduler import Scheduler
+from cython.cimports.clearloop.engine.task import Task
 from cython.cimports.clearloop.engine.timers import Timers
 from cython.cimports.clearloop.system.probe import SLOW_TURN
 from cython.cimports.clearloop.system.watchdog import events_since, facts_of, hand_over, ready_since, stretch_ends
@@ -41,7 +43,11 @@ def describe_stall(loop: Scheduler, entry, kind: cython.int, remaining: cython.s
     victims.sort(key=longest_first)
     del victims[MOST:]
     task, callback = describe(entry) if entry is not None else (None, None)
-    hand_over((loop.probe.number, kind, facts, task, callback, count, victims))
+    number: cython.uint = 0
+    ran = task_behind(entry) if entry is not None else None
+    if isinstance(ran, Task):
+        number = cython.cast(Task, ran).number()
+    hand_over((loop.probe.number, kind, facts, task, callback, number, count, victims))
     stretch_ends(loop.probe)
 
 

@@ -1,3 +1,5 @@
+from libc.stdint cimport int64_t
+
 from clearloop.engine.future cimport Future
 
 
@@ -28,6 +30,11 @@ cdef class Call(Future):
     cdef bint raised
     cdef bint cancel_requested
     cdef bint away            # counted in loop.offloaded
+    cdef unsigned int job     # its number in the recorder; 0: never recorded
+    cdef unsigned int number(self) noexcept
+    cdef int note(self, unsigned char how) except -1
+    cdef int note_sent(self, object executor) except -1
+    cdef int note_ran(self, int64_t began) except -1
     cdef int finish(self, object outcome, bint raised) except -1
     cdef int home(self) except -1
     cdef int report_late(self, object error) except -1

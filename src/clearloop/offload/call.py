@@ -25,6 +25,7 @@ from asyncio.log import logger
 
 import cython
 from cython.cimports.clearloop.engine.future import PENDING, RETURNED, Future
+from cython.cimports.clearloop.engine.recorder import Recorder
 from cython.cimports.clearloop.engine.ring import ring_push
 from cython.cimports.clearloop.engine.scheduler import Scheduler
 from cython.cimports.clearloop.system.capi import (
@@ -33,17 +34,29 @@ from cython.cimports.clearloop.system.capi import (
     PyContext_Exit,
     PyCoro_CheckExact,
     PyThread_get_thread_ident,
+    native_thread_id,
 )
+from cython.cimports.clearloop.system.clock import monotonic_ns
 from cython.cimports.clearloop.system.slots import install_pool
+from cython.cimports.libc.stdint import int64_t
 
+from clearloop.engine import workers
 from clearloop.engine.names import callback_name, thread_name
 from clearloop.offload.errors import JobLost, is_coroutine_function, place
 
 _COROUTINE = cython.declare(cython.int, inspect.CO_COROUTINE)
 _FUNCTION = cython.declare(object, types.FunctionType)
 _CONTEXT = cython.declare(object, contextvars.Context)
+_workers = cython.declare(dict, workers.known)
 _BUILTIN = cython.declare(object, types.BuiltinFunctionType)
 _running: dict = {}  # thread identifier -> the call that it executes
+_jobs = cython.declare(cython.uint, 0)  # numbers given to jobs, in this process
+
+# JOB records: how
+SUBMITTED = cython.declare(cython.uchar, 0)
+RAN = cython.declare(cython.uchar, 1)
+DELIVERED = cython.declare(cython.uchar, 2)
+DROPPED_JOB = cython.declare(cython.uchar, 3)
 
 
 @cython.cclass
@@ -62,6 +75,7 @@ class Call(Future):
         _running[thread] = self
         outcome = None
         raised: cython.bint = False
+        began: int64_t = monotonic_ns() if self.job else 0
         try:
             outcome = self.perform()
         except BaseException as error:
@@ -71,6 +85,8 @@ class Call(Future):
             _running.pop(thread, None)
         else:
             _running[thread] = outer
+        if began:
+            self.note_ran(began)
         self.finish(outcome, raised)
 
     def perform(self):
@@ -140,6 +156,9 @@ class Call(Future):
         outcome = self.outcome
         self.outcome = None
         self.home()
+        if self.job:
+            gone: cython.bint = self.state != PENDING or self.cancel_requested or isinstance(outcome, JobLost)
+            self.note(DROPPED_JOB if gone else DELIVERED)
         if self.state != PENDING:  # cancelled while the function ran
             if self.raised and self.mode == DROPPED:
                 self.report_late(outcome)
@@ -184,6 +203,7 @@ class Call(Future):
             self.back.cancel(msg)
         if self.stage == QUEUED and self._withdraw():
             self.home()
+            self.note(DROPPED_JOB)
             self.cancel_now(msg)
             return True
         if self.mode == HELD:
@@ -205,6 +225,7 @@ class Call(Future):
         if self.stage == QUEUED and self.state == PENDING:
             self.stage = ENDED
             self.home()
+            self.note(DROPPED_JOB)
             self.fail(error)
 
     def report_late(self, error):
@@ -220,14 +241,51 @@ class Call(Future):
         self.report(context)
         return 0
 
+    # ---- the recorder ----------------------------------------------------------------------------------------------
+
+    def number(self):
+        return self.job
+
+    def note_sent(self, executor):
+        """It goes to an executor of this type.  A loop that has no credits for it hears no more of it."""
+        global _jobs
+        if self.native and cython.cast(Recorder, self.loop).tape.credits > 0:
+            _jobs += 1
+            self.job = _jobs
+            cython.cast(Recorder, self.loop).note_job(SUBMITTED, self.job, self.func, executor, 0, monotonic_ns(), 0)
+        return 0
+
+    def note_ran(self, began):
+        """In the worker's thread: the function has returned or raised."""
+        worker: cython.ulong = native_thread_id()
+        cython.cast(Recorder, self.loop).note_job(RAN, self.job, None, None, worker, began, monotonic_ns() - began)
+        if worker not in _workers:
+            workers.note_thread(worker)
+        return 0
+
+    def note(self, how):
+        if self.job:
+            cython.cast(Recorder, self.loop).note_job(how, self.job, None, None, 0, monotonic_ns(), 0)
+        return 0
+
     # ---- for subclasses and for who looks on -----------------------------------------------------------------------
 
     def _set_off(self, loop, func, args, context, held):
         """Initialize a call of a subclass, which executes it in a way of its own."""
         set_off(self, loop, func, args, context, HELD if held else DROPPED)
 
-    def _begun(self):
+    def _begun(self, executor):
+        """It is on its way to an executor of this type."""
         self.stage = RUNNING
+        self.note_sent(executor)
+
+    def _ran(self, worker, began, ended):
+        """Another process tells when it ran the function; its clock is ours, or it is not believed."""
+        now: int64_t = monotonic_ns()
+        begin: int64_t = began
+        end: int64_t = ended
+        if self.job and 0 < begin <= end <= now:
+            cython.cast(Recorder, self.loop).note_job(RAN, self.job, None, None, worker, begin, end - begin)
 
     def _finish(self, outcome, raised):
         if self.stage != ENDED:  # whoever is first
@@ -257,6 +315,10 @@ class Call(Future):
     @property
     def _context(self):
         return self.context
+
+    @property
+    def _job(self):
+        return self.job
 
     @property
     def _queued(self):
@@ -320,15 +382,24 @@ def send_to(executor, crowd, loop, func, args, held, free):
     mode: Mode = FREE if free else HELD if held else DROPPED
     call: Call = new_call(loop, func, args, None if free else PyContext_CopyCurrent(), mode)
     call.crowd = crowd
+    call.note_sent(type(executor))
     try:
         call.ticket = executor.submit(call.execute)
     except BaseException:
         call.home()
+        call.note(DROPPED_JOB)
         raise
     if crowd is not None:
         crowd.join(call)
     call.ticket.add_done_callback(call.ticket_done)
     return call
+
+
+def next_job():
+    """The number of a job that is no Call."""
+    global _jobs
+    _jobs += 1
+    return _jobs
 
 
 def calling():

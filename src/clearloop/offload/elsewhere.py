@@ -15,10 +15,11 @@ import sys
 import uuid
 import weakref
 
+from clearloop.engine import workers
 from clearloop.offload.call import Call, send_to, translate
 from clearloop.offload.errors import JobLost, NotPicklable, place
 from clearloop.offload.executor import crowd_of
-from clearloop.offload.parcel import Outcome, PackedOutcome, Parcel, pack, perform
+from clearloop.offload.parcel import Outcome, PackedOutcome, Parcel, Timed, pack, perform
 from clearloop.offload.threads import ThreadPool
 
 LOOK_EVERY = 1.0  # seconds between two looks at a cluster's client
@@ -37,7 +38,7 @@ def send_elsewhere(loop, executor, func, args, held):
         raise TypeError(f"executor must be None or a concurrent.futures.Executor, not {executor!r}")
     call = _kind(executor).__new__(_kind(executor))
     call._set_off(loop, func, args, None, held)
-    call._begun()
+    call._begun(type(executor))
     call.begin(executor)
     return call
 
@@ -96,7 +97,7 @@ class ForeignCall(Call):
 
     def submit(self):
         if self.parcels:
-            return self.executor.submit(perform, Parcel(self.pickler, self._func, self._args))
+            return self.executor.submit(perform, Parcel(self.pickler, self._func, self._args), self._job != 0)
         return self.executor.submit(self._func, *self._args)
 
     def cancel(self, msg=None):
@@ -118,6 +119,10 @@ class ForeignCall(Call):
                 self._finish(self.explain(translate(error)), True)
                 return
             result = handed.result()
+            if type(result) is Timed:
+                self._ran(result.worker, result.began, result.ended)
+                workers.note(result.worker, f"process {result.worker}")
+                result = result.result
             if type(result) is PackedOutcome or type(result) is Outcome:
                 result = result.open()
         except BaseException as error:

@@ -2,13 +2,16 @@
 
 import asyncio
 import concurrent.futures
+import functools
 import threading
 import warnings
 import weakref
 
-from clearloop.offload.call import send_to
+from clearloop.offload.call import next_job, send_to
 from clearloop.offload.exhaustion import Crowd
 from clearloop.offload.threads import ThreadPool
+
+SUBMITTED, DELIVERED, DROPPED = 0, 2, 3  # what a job's record tells
 
 _pools = weakref.WeakKeyDictionary()  # loops of another make -> the pool that run_sync uses there
 _crowds = weakref.WeakKeyDictionary()  # ThreadPoolExecutors -> who stands in line there
@@ -48,7 +51,25 @@ def submit(loop, executor, func, args):
         return executor.run(loop, func, args)
     if type(executor) is concurrent.futures.ThreadPoolExecutor:
         return send_to(executor, None, loop, func, args, False, True)
-    return asyncio.wrap_future(executor.submit(func, *args), loop=loop)
+    return _submit_elsewhere(loop, executor, func, args)
+
+
+def _submit_elsewhere(loop, executor, func, args):
+    """To an executor that nothing is known of; the recorder hears when the job leaves and when it is done."""
+    number = next_job()
+    loop._record_job(SUBMITTED, number, None, func, type(executor))
+    try:
+        job = executor.submit(func, *args)
+    except BaseException:
+        loop._record_job(DROPPED, number)
+        raise
+    if hasattr(job, "add_done_callback"):
+        job.add_done_callback(functools.partial(_note_end, loop, number))
+    return asyncio.wrap_future(job, loop=loop)
+
+
+def _note_end(loop, number, job):
+    loop._record_job(DROPPED if job.cancelled() else DELIVERED, number)
 
 
 async def shutdown_default_executor(loop, timeout):

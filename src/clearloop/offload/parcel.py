@@ -10,7 +10,9 @@ This module runs in the workers.  It imports nothing compiled: subinterpreters c
 """
 
 import inspect
+import os
 import pickle
+import time
 import traceback
 
 from clearloop.offload.errors import NotPicklable, place
@@ -117,9 +119,20 @@ class PackedOutcome:
             raise NotPicklable(f"the result of {self.name} cannot be unpickled here: {_short(error)}") from error
 
 
-def perform(parcel):
+class Timed:
+    """A result, and when which process made it, for the recorder."""
+
+    def __init__(self, result, worker, began, ended):
+        self.result, self.worker, self.began, self.ended = result, worker, began, ended
+
+    def __reduce__(self):
+        return Timed, (self.result, self.worker, self.began, self.ended)
+
+
+def perform(parcel, timed=False):
     """In the worker: open the parcel, call the function, pack its result."""
     func, args = parcel.open()
+    began = time.monotonic_ns() if timed else 0
     try:
         result = func(*args)
     except BaseException as error:
@@ -129,7 +142,10 @@ def perform(parcel):
     if inspect.iscoroutine(result):
         result.close()
         raise TypeError(f"{place(func)} was called in a worker and returned a coroutine, which only a loop can run")
-    return result if type(result) in _PLAIN else Outcome(parcel.pickler, result, place(func))
+    ended = time.monotonic_ns() if timed else 0
+    if type(result) not in _PLAIN:
+        result = Outcome(parcel.pickler, result, place(func))
+    return Timed(result, os.getpid(), began, ended) if timed else result
 
 
 def _check_error(error, pickler):

@@ -80,10 +80,12 @@ class ThreadPool:
         """Call `func(*args)` in a worker; return a future of `loop`: run_in_executor."""
         call: Call = new_call(loop, func, args, None, FREE)
         call.crowd = self.crowd
+        call.note_sent(ThreadPool)
         try:
             self.give(call)
         except BaseException:
             call.home()
+            call.note(3)  # dropped
             raise
         return call
 
@@ -91,10 +93,12 @@ class ThreadPool:
         """The same in a copy of the current context, and with cancellation as run_sync has it."""
         call: Call = new_call(loop, func, args, PyContext_CopyCurrent(), HELD if held else DROPPED)
         call.crowd = self.crowd
+        call.note_sent(ThreadPool)
         try:
             self.give(call)
         except BaseException:
             call.home()
+            call.note(3)  # dropped
             raise
         return call
 

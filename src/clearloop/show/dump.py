@@ -217,6 +217,10 @@ class _Reader:
         loop.thread = _text(thread) if not isinstance(thread, int) else str(thread)
         for name in ("capacity", "written", "kept", "overwritten", "recorded_since_ns", "credits"):
             setattr(loop, name, _int(content.get(name), 0, LATEST))
+        if content.get("recording") is False:
+            self.dump.problem(
+                f"loop {loop.number} has recorded nothing: recording is off (CLEARLOOP_RECORD=0), or it has not run yet"
+            )
         rows = content.get("tasks")
         well = isinstance(rows, list)
         for row in rows if isinstance(rows, list) else ():

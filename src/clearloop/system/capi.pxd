@@ -37,6 +37,7 @@ cdef extern from "Python.h":
 
     ctypedef struct PyThreadState:
         pass
+    unsigned long native_thread_id "clearloop_native_thread_id"()  # kept by the interpreter: no system call
     PyThreadState* PyEval_SaveThread() nogil
     void PyEval_RestoreThread(PyThreadState* state) nogil
     PyThreadState* PyThreadState_Get() nogil
@@ -54,6 +55,8 @@ cdef extern from "Python.h":
 
 cdef extern from *:
     """
+    #define clearloop_native_thread_id() (PyThreadState_Get()->native_thread_id)
+
     /* Whether the interpreter ends: what dies now may find the modules that it needs taken apart already. */
     #if PY_VERSION_HEX >= 0x030D0000
     #define clearloop_exiting() Py_IsFinalizing()

@@ -12,6 +12,7 @@ _NAMES = {
     "Frame": "stall",
     "Stall": "stall",
     "advise": "advice",
+    "dump": "dumping",
     "expect_block": "expecting",
     "on_stall": "callbacks",
     "Stats": "statistics",

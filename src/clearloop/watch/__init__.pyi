@@ -3,6 +3,7 @@
 from clearloop.watch.advice import advise as advise
 from clearloop.watch.callbacks import Subscription as Subscription
 from clearloop.watch.callbacks import on_stall as on_stall
+from clearloop.watch.dumping import dump as dump
 from clearloop.watch.stall import Delayed as Delayed
 from clearloop.watch.stall import Frame as Frame
 from clearloop.watch.stall import Stall as Stall

@@ -1,6 +1,5 @@
 """What program this process is: the path of its script or the name of its module, never its arguments."""
 
-import os
 import sys
 
 from clearloop.watch.plain_text import one_line
@@ -14,6 +13,6 @@ def name():
         return f"-m {one_line(module.removesuffix('.__main__'))}"
     file = namespace.get("__file__")
     if isinstance(file, str) and file:
-        return one_line(os.path.relpath(file) if not file.startswith("/") else file, 1000)
+        return one_line(file, 1000)
     first = sys.argv[0] if sys.argv and isinstance(sys.argv[0], str) else ""
     return first if first == "-c" else "python"

@@ -7,10 +7,11 @@ here raises, whatever the program has made of its streams, handlers and names; w
 The one lock guards counting only: no code of the program's runs under it, and a forked child gets a new one.
 """
 
+import collections
 import os
 import threading
 
-from clearloop.watch import report_file
+from clearloop.watch import report_file, settings
 from clearloop.watch.once import complain
 from clearloop.watch.places import SHOWN_AT_EXIT, Places, is_milestone
 from clearloop.watch.plain_text import one_line
@@ -24,6 +25,7 @@ _MOST_LOOPS = 1000
 BLAMED = ("blocking", "compute", "never_awaited", "lost_exception")
 
 _places = Places()
+_recent = collections.deque(maxlen=100)  # the last stalls, as the report file has them, for dumps
 _found_at = {}  # (kind, where) -> how often; bounded as the places are
 _MOST_FOUND = 1000
 _lock = threading.RLock()
@@ -56,8 +58,13 @@ def ended(stall):
     try:
         stall.advice = _advice(stall)
         data = stall_record(stall)
+        _recent.append({**data, "begin_ns": stall.begin_ns, "end_ns": stall.end_ns})
         report_file.write(data)
         _report(stall, data)
+        if settings.dump_on_stall is not None and stall.verdict != "descheduled":
+            from clearloop.watch import first_stall
+
+            first_stall.dump_once()
     except BaseException as error:
         complain(f"the report of a stall failed: {type(error).__name__}", error)
     from clearloop.watch.callbacks import tell_all
@@ -85,6 +92,11 @@ def found(kind, text, **fields):
             outlets.say(f"{text} [{times} times]", data)
     except BaseException as error:
         complain(f"the report of a finding failed: {type(error).__name__}", error)
+
+
+def recent():
+    """The last 100 stalls, oldest first, as docs/report-format.md describes them, with begin_ns and end_ns."""
+    return list(_recent)
 
 
 def blamed():
@@ -238,6 +250,7 @@ def _forked():
     for table in (counts, seconds, by_loop):
         table.clear()
     _found_at.clear()
+    _recent.clear()
     _places.known.clear()
 
 

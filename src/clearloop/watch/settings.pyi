@@ -3,3 +3,4 @@
 terminal: bool
 report: str | None
 advice: str | None
+dump_on_stall: str | None

@@ -48,6 +48,8 @@ class Stall:
     cpu_seconds   CPU time that the loop's thread used meanwhile
     task          name of the task that ran, or None
     callback      what ran, in words, when it was no task (or whose step it was); None when it cannot be told
+    begin_ns, end_ns
+                  the same on the monotonic clock, as time.monotonic_ns() has it; end_ns is the last look while ongoing
     steps         1 for a step; more for a turn of many short ones that held the loop together
     file, line, function
                   the innermost frame of the program's own code; None when no Python frame ran inside the step (a
@@ -64,12 +66,14 @@ class Stall:
     __slots__ = (
         "advice",
         "began",
+        "begin_ns",
         "call",
         "callback",
         "code",
         "cpu_seconds",
         "delayed",
         "delayed_count",
+        "end_ns",
         "file",
         "function",
         "line",
@@ -107,6 +111,8 @@ class Stall:
         delayed=(),
         note=None,
         advice=None,
+        begin_ns=0,
+        end_ns=0,
     ):
         self.number = number
         self.loop = loop
@@ -128,6 +134,8 @@ class Stall:
         self.delayed = list(delayed)
         self.note = note
         self.advice = advice
+        self.begin_ns = begin_ns
+        self.end_ns = end_ns
 
     @property
     def key(self):

@@ -38,6 +38,8 @@ class Stall:
     delayed: list[Delayed]
     note: str | None
     advice: str | None
+    begin_ns: int
+    end_ns: int
     def __init__(
         self,
         *,
@@ -61,6 +63,8 @@ class Stall:
         delayed: Iterable[Delayed] = (),
         note: str | None = None,
         advice: str | None = None,
+        begin_ns: int = 0,
+        end_ns: int = 0,
     ) -> None: ...
     @property
     def key(self) -> tuple[str | None, int | None, str | None]: ...

@@ -10,10 +10,10 @@ import datetime
 import logging
 import time
 
-from clearloop.engine import looking, names
+from clearloop.engine import looking, names, registry
 from clearloop.watch import code, syscalls, unlocked, verdict
 from clearloop.watch.facts import Facts
-from clearloop.watch.stall import Delayed, Frame, Stall
+from clearloop.watch.stall import VERDICTS, Delayed, Frame, Stall
 
 _cases = {}  # number of the loop -> the stall that goes on there
 _count = 0
@@ -53,8 +53,9 @@ class Case:
 class Sight:
     """What one look at the loop's thread has seen."""
 
-    def __init__(self, where, stack, task, callback):
+    def __init__(self, where, stack, task, callback, source=None, lasti=0):
         self.where = where
+        self.source, self.lasti = source, lasti  # the code object and the instruction that `where` tells of
         self.stack = stack
         self.task = task
         self.callback = callback
@@ -95,7 +96,7 @@ def ended(described, looked_at, spots, hog):
     all that is known of a step that did not give it back before its end.
     """
     global _count
-    for number, kind, values, task, callback, count, victims in described:
+    for number, kind, values, task, callback, task_number, count, victims in described:
         facts = Facts(values, kind)
         case = _cases.pop(number, None)
         if case is not None and case.began != facts.began:
@@ -114,6 +115,7 @@ def ended(described, looked_at, spots, hog):
             stall.task, stall.callback = task, callback
         stall.delayed_count = count
         stall.delayed = [Delayed(who, what, delay / 1e9) for who, what, delay in victims]
+        enter(stall, task_number, sight)
         reporting().ended(stall)
 
 
@@ -122,16 +124,28 @@ def descheduled(number, nanoseconds):
     global _count
     _count += 1
     seconds = nanoseconds / 1e9
-    reporting().ended(
-        Stall(
-            number=_count,
-            loop=number,
-            began=clock_time(seconds),
-            seconds=seconds,
-            verdict="descheduled",
-            note="the machine did not run the thread",
-        )
+    now = time.monotonic_ns()
+    stall = Stall(
+        number=_count,
+        loop=number,
+        began=clock_time(seconds),
+        seconds=seconds,
+        begin_ns=now - nanoseconds,
+        end_ns=now,
+        verdict="descheduled",
+        note="the machine did not run the thread",
     )
+    enter(stall, 0, None)
+    reporting().ended(stall)
+
+
+def enter(stall, task_number, sight):
+    """Into the recorder of its loop, if that is still there: whoever reports it may dump it at once."""
+    loop = next((loop for _, loop in registry.numbered() if loop._watch_number() == stall.loop), None)
+    if loop is not None:
+        source, lasti = (sight.source, sight.lasti) if sight is not None else (None, 0)
+        how = VERDICTS.index(stall.verdict) + 1
+        loop._record_stall(how, task_number, source, lasti, stall.begin_ns, stall.end_ns - stall.begin_ns)
 
 
 def failed(error):
@@ -155,7 +169,7 @@ def sight_of(loop, frames, task, callback):
     stack = [code.frame_of(source, lasti) for source, lasti, _ in reversed(frames)]
     if len(stack) > _STACK:
         stack = stack[: _STACK // 2] + stack[-_STACK // 2 :]
-    return Sight(where, [Frame(*place) for place in stack], task, callback)
+    return Sight(where, [Frame(*place) for place in stack], task, callback, source, lasti)
 
 
 def record(case, facts, sight, ongoing):
@@ -165,6 +179,8 @@ def record(case, facts, sight, ongoing):
         loop=case.loop,
         began=case.time,
         seconds=facts.seconds,
+        begin_ns=facts.began,
+        end_ns=facts.now,
         ongoing=ongoing,
         cpu_seconds=facts.cpu / 1e9,
         steps=facts.steps,

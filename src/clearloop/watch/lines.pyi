@@ -1,0 +1,3 @@
+"""Types of lines.py, for the command."""
+
+def short_path(path: str) -> str: ...

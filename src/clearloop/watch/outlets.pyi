@@ -1,0 +1,5 @@
+"""Types of outlets.py, for the command."""
+
+from typing import Any
+
+def say(text: str, data: dict[str, Any]) -> None: ...

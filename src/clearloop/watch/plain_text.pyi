@@ -1,0 +1,3 @@
+"""Types of plain_text.py, for the command."""
+
+def one_line(text: object, longest: int = ...) -> str: ...
