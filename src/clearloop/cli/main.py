@@ -17,6 +17,7 @@ COMMANDS = {
     "ps": "list the processes that run on clearloop, and how their loops are",
     "tree": "print the tasks of a process, and what each waits for",
     "dump": "write the last seconds of a process, as its recorder has them, to a file",
+    "top": "watch a running process, full-screen",
     "attach": "watch a process that runs on asyncio's own loop (Python 3.14)",
 }
 

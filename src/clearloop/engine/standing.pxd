@@ -13,4 +13,5 @@ cdef class Look:
     cdef object left(self, object deadline)
     cdef int read_timers(self) except -1
     cdef int note_limit(self, object task, object deadline) except -1
-    cdef int find_holders(self, list rows) except -1
+    cdef int find_holders(self, list rows, list others) except -1
+    cdef int read_other_timers(self, object loop) except -1

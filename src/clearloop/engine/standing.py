@@ -141,7 +141,7 @@ def tasks(loop: Scheduler, most: cython.Py_ssize_t):
             row = foreign_row(look, other)
             if row is not None:
                 rows.append(row)
-        look.find_holders(rows)
+        look.find_holders(rows, [])
         return rows, loop.task_count + len(others)
     finally:
         if collects:
@@ -162,7 +162,52 @@ def task(loop: Scheduler, task):
         else:
             row = foreign_row(look, task)
         if row is not None:
-            look.find_holders([row])
+            look.find_holders([row], [])
+        return row
+    finally:
+        if collects:
+            PyGC_Enable()
+
+
+def find_other(loop, number):
+    """find(), of a loop that is not ours."""
+    for task in foreign(loop):
+        if identity(task) == number:
+            return task
+    return None
+
+
+def other_tasks(loop, most: cython.Py_ssize_t):
+    """tasks(), of a loop that is not ours."""
+    others: list = foreign(loop)
+    collects: cython.bint = PyGC_Disable()
+    try:
+        look: Look = Look.__new__(Look)
+        look.read_other_timers(loop)
+        rows: list = []
+        for other in others:
+            if len(rows) >= most:
+                break
+            row = foreign_row(look, other)
+            if row is not None:
+                rows.append(row)
+        look.find_holders(rows, others)
+        return rows, len(others)
+    finally:
+        if collects:
+            PyGC_Enable()
+
+
+def other_task(loop, task):
+    """task(), of a loop that is not ours."""
+    others: list = foreign(loop)
+    collects: cython.bint = PyGC_Disable()
+    try:
+        look: Look = Look.__new__(Look)
+        look.read_other_timers(loop)
+        row = foreign_row(look, task)
+        if row is not None:
+            look.find_holders([row], others)
         return row
     finally:
         if collects:
@@ -248,6 +293,28 @@ class Look:
                     self.note_limit(attribute(owner, "_task"), deadline)
         return 0
 
+    def read_other_timers(self, loop):
+        """As read_timers(), of the loop that asyncio has; of another only the tasks are known."""
+        self.deadlines = {}
+        self.limits = {}
+        self.locked = []
+        self.now = monotonic_ns()
+        timers = attribute(loop, "_scheduled")
+        if type(timers) is not list:
+            return 0
+        for entry in timers:
+            when = attribute(entry, "_when")
+            callback = attribute(entry, "_callback")
+            if type(when) is not float or callback is None:
+                continue
+            deadline = int(when * 1e9)
+            args = attribute(entry, "_args")
+            if callback is _SLEPT and type(args) is tuple and args:
+                self.deadlines[address(args[0])] = deadline
+            elif type(callback) is types.MethodType and type(callback.__self__) is _ASYNCIO_TIMEOUT:
+                self.note_limit(attribute(callback.__self__, "_task"), deadline)
+        return 0
+
     def note_limit(self, task, deadline):
         if task is not None:
             self.limits.setdefault(identity(task), []).append(deadline)
@@ -324,8 +391,8 @@ class Look:
             self.locked.append((row, found))
         return found
 
-    def find_holders(self, rows):
-        """Who is inside `async with` of the locks that others wait for."""
+    def find_holders(self, rows, others):
+        """Who is inside `async with` of the locks that others wait for: a task of our loop's, or one of `others`."""
         if not self.locked:
             return 0
         wanted: dict = {}
@@ -333,6 +400,11 @@ class Look:
         for row, found in self.locked:
             wanted.setdefault(found["object"], []).append(found)
             waiting.add((row["id"], found["object"]))
+        for other in others:
+            if is_a(type(other), _FOREIGN_TASK):
+                look_for_exits(other, _FOREIGN_TASK.get_coro(other), wanted, waiting)
+        if self.loop is None:
+            return 0
         place: cython.pointer(PyObject) = self.loop.first_task
         while place != cython.NULL:
             task: Task = cython.cast(Task, place)

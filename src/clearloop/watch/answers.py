@@ -89,7 +89,7 @@ def _hello(request, state):
         "program": program.name(),
         "python": platform.python_version(),
         "time": time.time(),
-        "loops": [_loop(number, loop) for number, loop in _loops()],
+        "loops": _entries(),
     }
 
 
@@ -101,12 +101,17 @@ def _tasks(request, state):
     for number, loop in _loops():
         rows, count = standing.tasks(loop, most - len(found))
         total += count
-        times = statistics.times_of(loop)
-        found.extend(_task(number, loop, row, places, times) for row in rows)
+        times, held = statistics.times_of(loop), statistics.held_of(loop._watch_number())
+        found.extend(_task(number, loop, row, places, times, held) for row in rows)
+    for one in _attached():
+        rows, count = standing.other_tasks(one.loop, most - len(found))
+        total += count
+        times, held = one.task_times(), statistics.held_of(one.number)
+        found.extend(_task(one.number, None, row, places, times, held) for row in rows)
     return {
         "time": time.time(),
         "total": total,
-        "loops": [_loop(number, loop) for number, loop in _loops()],
+        "loops": _entries(),
         "places": places.found,
         "tasks": found,
     }
@@ -116,11 +121,16 @@ def _stack(request, state):
     """All frames of one task, outermost first."""
     loop, task = _find(request)
     places = Places()
-    row = standing.task(loop, task)
+    one = next((one for one in _attached() if one.loop is loop), None)
+    row = standing.task(loop, task) if one is None else standing.other_task(loop, task)
     if row is None:
         raise Failed("the task has ended")
-    times = statistics.times_of(loop)
-    return {"task": _task(_number_of(loop), loop, row, places, times, 1000), "places": places.found}
+    if one is None:
+        times, held = statistics.times_of(loop), statistics.held_of(loop._watch_number())
+        found = _task(_number_of(loop), loop, row, places, times, held, whole=True)
+    else:
+        found = _task(one.number, None, row, places, one.task_times(), statistics.held_of(one.number), whole=True)
+    return {"task": found, "places": places.found}
 
 
 def _stats(request, state):
@@ -143,13 +153,15 @@ def _stats(request, state):
             offloaded=numbers.offloaded,
         )
         found.append(entry)
+    found.extend(one.numbers() for one in _attached())
     return {"time": time.time(), "loops": found, "places": statistics.stall_places(), "counts": statistics.counts()}
 
 
 def _cancel(request, state):
     """Cancel one task, in its loop's thread."""
     loop, task = _find(request)
-    held = _loop(_number_of(loop), loop)["held_seconds"]
+    one = next((one for one in _attached() if one.loop is loop), None)
+    held = (_loop(_number_of(loop), loop) if one is None else one.entry())["held_seconds"]
     try:
         loop.call_soon_threadsafe(task.cancel)
     except RuntimeError:
@@ -200,6 +212,16 @@ def _loops():
     return [(number, loop) for number, loop in registry.numbered() if not loop.is_closed()]
 
 
+def _attached():
+    """The loops of asyncio's own that are watched since somebody attached to this process."""
+    foreign = sys.modules.get("clearloop.watch.foreign")
+    return foreign.loops() if foreign is not None else []
+
+
+def _entries():
+    return [_loop(number, loop) for number, loop in _loops()] + [one.entry() for one in _attached()]
+
+
 def _number_of(wanted):
     return next((number for number, loop in _loops() if loop is wanted), None)
 
@@ -219,6 +241,10 @@ def _find(request):
         task = standing.find(loop, wanted)
         if task is not None:
             return loop, task
+    for one in _attached():
+        task = standing.find_other(one.loop, wanted)
+        if task is not None:
+            return one.loop, task
     raise Failed("there is no such task, or it has ended")
 
 
@@ -304,22 +330,27 @@ def _peer(fd):
 def _frames(loop, row):
     """Where a task stands; one that runs now stands somewhere in the loop's thread."""
     frames = row.pop("frames")
-    if row["state"] != "running" or not frames:
+    if row["state"] != "running" or not frames or loop is None:
         return frames
     running = [(source, lasti) for source, lasti, _ in reversed(standing.frames_of(loop, code.end_of(loop)) or ())]
     first = next((place for place, (source, _) in enumerate(running) if source is frames[0][0]), None)
     return frames if first is None else running[first:]  # None: it has gone on meanwhile
 
 
-def _task(number, loop, row, places, times, most=50):
-    stack = [places.number(*frame) for frame in _frames(loop, row)[-most:]]
-    measured = times.get(row["id"]) if times is not None else None
+def _task(number, loop, row, places, times, held, whole=False):
+    """A task as the answer has it; `loop` is None for one that is not ours."""
+    frames = _frames(loop, row)
     waits = row["waits"]
     if waits is not None and waits["kind"] == "socket" and waits["fd"] is not None:
         waits["peer"] = _peer(waits["fd"])
     row["loop"] = number
-    row["stack"] = stack
-    row["steps"], row["busy_seconds"] = measured or (None, None)
+    row["stack"] = [places.number(*frame) for frame in frames[-1000 if whole else -50 :]]
+    row["held_seconds"] = held.get(row["name"], 0.0)
+    row["steps"], row["busy_seconds"], row["measured_seconds"], lengths = (
+        times[row["id"]] if times is not None else (None,) * 4
+    )
+    if whole:
+        row["step_lengths"] = _trimmed(list(lengths)) if lengths is not None else None
     return row
 
 

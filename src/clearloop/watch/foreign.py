@@ -16,7 +16,8 @@ import sys
 import threading
 import time
 
-from clearloop.engine import sampling
+from clearloop.engine import registry, sampling
+from clearloop.watch import live
 from clearloop.watch.foreign_loop import WatchedLoop
 from clearloop.watch.once import complain
 
@@ -57,9 +58,7 @@ def detach():
         if watch is None:
             return False
         watch.end()
-        live = _live()
-        if live is not None:
-            live.stop()
+        live.stop()
         atexit.unregister(detach)
         return True
 
@@ -67,10 +66,9 @@ def detach():
 def status():
     """What is watched: the loops, and where the live view answers."""
     watch = _watch
-    live = _live()
     return {
         "loops": [one.description() for one in watch.loops] if watch is not None else [],
-        "socket": live.path() if live is not None else None,
+        "socket": live.path(),
     }
 
 
@@ -80,18 +78,7 @@ def loops():
     return [one for one in watch.loops if one.alive()] if watch is not None else []
 
 
-def _live():
-    try:
-        from clearloop.watch import live
-    except ImportError:
-        return None
-    return live
-
-
 def _serve():
-    live = _live()
-    if live is None:
-        return
     try:
         live.start()
     except OSError as error:
@@ -103,7 +90,6 @@ class Watch:
 
     def __init__(self):
         self.loops = []
-        self.made = 0
         self.ending = False
         self.ended = None
         self.bell = None
@@ -165,8 +151,8 @@ class Watch:
                 one.close()
         for ident, loop in running.items():
             if len(kept) < MOST_LOOPS:
-                self.made += 1
-                kept.append(WatchedLoop(self.made, ident, loop))
+                registry.made += 1  # so that no loop of ours has the same number
+                kept.append(WatchedLoop(registry.made, ident, loop))
         self.loops = kept
 
 

@@ -6,6 +6,7 @@ steps that reaches it is one as well.
 """
 
 import asyncio
+import collections
 import itertools
 import select
 import threading
@@ -13,15 +14,16 @@ import time
 import weakref
 
 from clearloop.engine import looking, sampling
-from clearloop.watch import code, syscalls, verdict
+from clearloop.watch import code, statistics, syscalls, verdict
 from clearloop.watch.plain_text import one_line
 from clearloop.watch.stall import Delayed, Frame, Stall
 
 STACK = 100
 MOST_VICTIMS = 100
-_MOST_LAGS = 4096  # of the last looks
 _MOST_TASKS = 10_000
 IN_CALL, FOR_GIL, COLLECTING, IN_FAULT = 2, 3, 4, 5  # as in system/inside.pxd
+LAGS = 128
+HELD_FROM = 0.05  # seconds, as in answers.py
 _numbers = itertools.count(1)
 
 
@@ -80,7 +82,7 @@ class WatchedLoop:
         self.native = getattr(self.thread, "native_id", None) or 0
         self.began = time.monotonic()
         self.looks = self.busy = 0
-        self.lags = []  # a sample of how late what became ready had run, in seconds; the newest _MOST_LAGS
+        self.lags = [0] * LAGS  # by how late what became ready had run, as Scheduler.note_lag() counts
         self.stalls = {}
         self.times = weakref.WeakKeyDictionary()  # task -> [looks that found it running, seconds]
         self.step = None
@@ -271,9 +273,13 @@ class WatchedLoop:
     # -- numbers --
 
     def _note_lag(self, seconds):
-        if len(self.lags) >= _MOST_LAGS:
-            del self.lags[: _MOST_LAGS // 4]
-        self.lags.append(seconds)
+        microseconds, bucket = int(seconds * 1e6), 0
+        if microseconds >= 4:
+            doublings = microseconds.bit_length() - 3
+            bucket = 4 * doublings + (microseconds >> doublings)
+        elif microseconds > 0:
+            bucket = microseconds
+        self.lags[min(bucket, LAGS - 1)] += 1
 
     def _count_task(self, loop, seconds):
         task = asyncio.current_task(loop)
@@ -287,38 +293,80 @@ class WatchedLoop:
         entry[0] += 1
         entry[1] += seconds
 
-    def utilisation(self):
-        """The share of looks that found the loop at work, 0 to 1; None before the first."""
-        return self.busy / self.looks if self.looks else None
+    def entry(self):
+        """An entry of `loops`, as the live view has it (docs/live.md)."""
+        loop, step = self.loop, self.step
+        held = time.monotonic() - step.began if step is not None else None
+        return {
+            "number": self.number,
+            "running": loop is not None and loop.is_running(),
+            "waiting": step is None,
+            "utilisation": self.busy / self.looks if self.looks else None,
+            "tasks": len(asyncio.all_tasks(loop)) if loop is not None else 0,
+            "turns": None,
+            "steps": None,
+            "held_seconds": held,
+            "at": self._at(step) if held is not None and held > HELD_FROM else None,
+        }
 
-    def lag(self):
-        """Percentile -> seconds that what became ready at a random moment had to wait; None before the first look."""
-        lags = sorted(self.lags)
-        if not lags:
+    def _at(self, step):
+        sight = step.last
+        if sight is None:
             return None
-        return {wanted: lags[min(len(lags) - 1, len(lags) * wanted // 100)] for wanted in (50, 90, 99, 100)}
+        where = sight.where
+        return {
+            "task": sight.task,
+            "callback": sight.callback,
+            "file": where.file if where is not None else None,
+            "line": where.line if where is not None else None,
+            "function": where.function if where is not None else None,
+            "code": where.code if where is not None else None,
+            "call": where.call if where is not None else None,
+        }
 
-    def blocked(self):
-        """The Stall that goes on now, or None."""
-        step = self.step
-        if step is None or step.told is None:
-            return None
-        stall = step.told
-        stall.seconds = time.monotonic() - step.began
-        return stall
+    def numbers(self):
+        """The same with the numbers that `stats` adds; those that only counting would give are None."""
+        entry, loop = self.entry(), self.loop
+        elapsed = time.monotonic() - self.began
+        busy = elapsed * (entry["utilisation"] or 0.0)
+        lags = list(self.lags)
+        while lags and not lags[-1]:
+            lags.pop()
+        percentiles = statistics.percentiles(lags) or {}
+        entry.update(
+            busy_seconds=busy,
+            waiting_seconds=elapsed - busy,
+            lag={f"{percent:g}": seconds for percent, seconds in percentiles.items()} or None,
+            lags=lags,
+            stalls=dict(self.stalls),
+            ready=_length(getattr(loop, "_ready", None)),
+            timers=_length(getattr(loop, "_scheduled", None)),
+            offloaded=None,
+        )
+        return entry
 
-    def tasks(self):
-        """The unfinished tasks of the loop."""
-        loop = self.loop
-        return list(asyncio.all_tasks(loop)) if loop is not None else []
-
-    def times_of(self, task):
-        """(looks that found it running, estimated busy seconds)"""
-        return tuple(self.times.get(task, (0, 0.0)))
+    def task_times(self):
+        """As statistics.times_of(): estimated from the looks; how many steps there were nobody knows."""
+        measured = time.monotonic() - self.began
+        found = _Estimates(measured)
+        for task, (_, busy) in list(self.times.items()):
+            found[id(task)] = (None, busy, measured, None)
+        return found
 
     def close(self):
         self.step = self.turn = None
         self.times.clear()
+
+
+class _Estimates(dict):
+    """Number of the task -> (steps, busy seconds, seconds measured, steps by length)."""
+
+    def __init__(self, seconds):
+        super().__init__()
+        self.seconds = seconds
+
+    def __missing__(self, number):
+        return (None, 0.0, self.seconds, None)
 
 
 class Facts:
@@ -351,6 +399,10 @@ def _reference(loop):
         return weakref.ref(loop)
     except TypeError:
         return lambda: loop
+
+
+def _length(container):
+    return len(container) if isinstance(container, (list, collections.deque)) else None
 
 
 def _clock_time(seconds):

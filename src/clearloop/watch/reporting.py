@@ -20,7 +20,9 @@ from clearloop.watch.plain_text import one_line
 counts = {}
 seconds = {}  # stalls by verdict
 by_loop = {}  # number of the loop -> stalls by verdict; for the newest loops
+held_up = {}  # number of the loop -> name of the task -> seconds that stalls kept it from running
 _MOST_LOOPS = 1000
+_MOST_HELD = 10_000  # names of each loop
 # The program's own faults: what --strict goes by.
 BLAMED = ("blocking", "compute", "never_awaited", "lost_exception")
 
@@ -214,6 +216,7 @@ def _report(stall, data):
             place.begun = False
         else:
             place.add(stall.seconds)
+        _add_held(stall)
     if stall.verdict == "descheduled":
         if announced:
             outlets.say(lines.excused(stall), data)
@@ -224,6 +227,15 @@ def _report(stall, data):
         outlets.say(lines.again(place), data)
     else:
         place.held_back += 1
+
+
+def _add_held(stall):
+    if stall.loop not in held_up and len(held_up) >= _MOST_LOOPS:
+        held_up.pop(next(iter(held_up)))
+    names = held_up.setdefault(stall.loop, {})
+    for one in stall.delayed:
+        if one.task is not None and (one.task in names or len(names) < _MOST_HELD):
+            names[one.task] = names.get(one.task, 0.0) + one.seconds
 
 
 def _started(stall):
@@ -247,7 +259,7 @@ def _forked():
     global _lock, _summed_up
     _lock = threading.RLock()
     _summed_up = False
-    for table in (counts, seconds, by_loop):
+    for table in (counts, seconds, by_loop, held_up):
         table.clear()
     _found_at.clear()
     _recent.clear()

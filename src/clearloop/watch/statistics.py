@@ -15,6 +15,7 @@ from clearloop.watch.plain_text import name_of_task, one_line
 from clearloop.watch.suspended import place
 
 PERCENTILES = (50, 90, 99, 100)
+LENGTHS = 44  # powers of two in nanoseconds: the last is more than two hours
 
 
 class TaskStats(NamedTuple):
@@ -69,7 +70,7 @@ def stats(loop=None, *, per_task=False):
         utilisation=min(1.0, max(0.0, (ran - waited) / ran)) if ran > 0 else None,
         busy_seconds=max(0, ran - waited) / 1e9,
         waiting_seconds=waited / 1e9,
-        lag=_percentiles(lags),
+        lag=percentiles(lags),
         turns=loop._turn_count(),
         steps=loop._step_count(),
         stalls=_stalls(loop),
@@ -119,7 +120,22 @@ def times_of(loop):
     times = getattr(loop, "_task_times", None)
     if times is None:
         return None
-    return {identity(task): (steps, busy / 1e9) for task, (steps, busy, _) in list(times.of.items())}
+    now = time.monotonic_ns()
+    found = Times(now - times.began)
+    for task, (steps, busy, since, lengths) in list(times.of.items()):
+        found[identity(task)] = (steps, busy / 1e9, (now - since) / 1e9, lengths)
+    return found
+
+
+class Times(dict):
+    """Number of the task -> (steps, busy seconds, seconds measured, steps by length); a task that had no step has 0."""
+
+    def __init__(self, nanoseconds):
+        super().__init__()
+        self.seconds = nanoseconds / 1e9
+
+    def __missing__(self, number):
+        return (0, 0.0, self.seconds, None)
 
 
 def stall_places(most=100):
@@ -141,6 +157,12 @@ def stall_places(most=100):
     ]
 
 
+def held_of(number):
+    """{name of the task: seconds that it could have run while a stall held the loop} of a loop, as stalls number it."""
+    held_up = getattr(sys.modules.get("clearloop.watch.reporting"), "held_up", {})  # as in _stalls()
+    return dict(held_up.get(number, ()))
+
+
 def counts():
     """How many findings there were, by verdict or kind."""
     reporting = sys.modules.get("clearloop.watch.reporting")
@@ -148,11 +170,14 @@ def counts():
 
 
 class _TaskTimes:
-    """Steps and busy nanoseconds by task.  Tasks that are done leave, so it holds no more than are alive."""
+    """Steps and busy nanoseconds by task.  Tasks that are done leave, so it holds no more than are alive.
+
+    While somebody looks on, also how long the steps were: how many had 2**(n-1) to 2**n nanoseconds.
+    """
 
     def __init__(self):
         self.began = time.monotonic_ns()
-        self.of = {}  # task -> [steps, busy, since]
+        self.of = {}  # task -> [steps, busy, since, steps by length]
         self.viewers = 0  # who looks on; 0: the program has asked for it
 
     def add(self, task, nanoseconds):
@@ -161,9 +186,13 @@ class _TaskTimes:
             return
         entry = self.of.get(task)
         if entry is None:
-            entry = self.of[task] = [0, 0, time.monotonic_ns() - nanoseconds]
+            entry = self.of[task] = [0, 0, time.monotonic_ns() - nanoseconds, None]
         entry[0] += 1
         entry[1] += nanoseconds
+        if self.viewers:
+            if entry[3] is None:
+                entry[3] = [0] * LENGTHS
+            entry[3][min(LENGTHS - 1, nanoseconds.bit_length())] += 1
 
 
 def _native(loop):
@@ -180,7 +209,7 @@ def _stalls(loop):
     return dict(by_loop.get(loop._watch_number(), {}))
 
 
-def _percentiles(lags):
+def percentiles(lags):
     total = sum(lags)
     if not total:
         return None
@@ -205,7 +234,7 @@ def _of_task(loop, task):
     entry = times.of.get(task) if times is not None else None
     steps = busy = waiting = None
     if times is not None:
-        steps, busy, since = entry or (0, 0, times.began)
+        steps, busy, since = entry[:3] if entry is not None else (0, 0, times.began)
         waiting = (time.monotonic_ns() - since - busy) / 1e9
         busy /= 1e9
     try:
