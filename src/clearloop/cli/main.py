@@ -19,6 +19,7 @@ COMMANDS = {
     "dump": "write the last seconds of a process, as its recorder has them, to a file",
     "top": "watch a running process, full-screen",
     "attach": "watch a process that runs on asyncio's own loop (Python 3.14)",
+    "view": "show a dump of the recorder: as a timeline page, a Perfetto trace, JSON",
 }
 
 HELP = """usage: clearloop COMMAND ...
