@@ -43,7 +43,7 @@ def test_the_page_goes_beside_the_dump_and_what_is_in_it_is_told(dump):
         "loop 0 (MainThread): 2.00 s, 11 tasks, 12 steps, busy 100%",
         "  10 stalls, the longest first:",
         *[
-            f"    0.200 s by task job-{i}: app.py:12 in job: time.sleep(0.2) [blocking], held {9 - i} task{'s' * (i < 8)}"
+            f"    0.200 s by task job-{i}: app.py:12 in job: time.sleep(0.2) [blocking], held {9 - i} tasks"
             for i in range(5)
         ],
         "    and 5 more",

@@ -34,6 +34,7 @@ from clearloop.show.records import (
     RAN,
     RECALLED,
     SUSPENDED,
+    WITHIN,
     YIELDED,
 )
 from clearloop.show.records import (
@@ -242,12 +243,16 @@ def test_what_a_task_awaits():
         (task, 2, made.fetch),  # whose name comes later
         (task, 99, made.fetch),  # of which nothing is known
         (waiter, 0, acquire),
+        (waiter, -1, acquire),  # told of as what waits inside a line of the program's
         (call, 7, made.fetch),
         (call, 8, made.fetch),
         (own, 0, made.fetch),
         (12345, 0, made.fetch),
     ]:
-        made.step(1, time, 10, SUSPENDED, kind, other, code, 4 if code == made.fetch else 6)
+        if other == -1:
+            made.step(1, time, 10, SUSPENDED | WITHIN, kind, code, made.fetch, 4)
+        else:
+            made.step(1, time, 10, SUSPENDED, kind, other, code, 4 if code == made.fetch else 6)
         made.wake(1, time + 20)
         made.callback(time + 19, 2)
         time += 30
@@ -256,7 +261,8 @@ def test_what_a_task_awaits():
     seen = Seen(made)
     awaits = [i for i in seen.numbers("a") if seen.loop.spans.kind[i] == AWAIT]
     labels = [seen.text(seen.loop.spans.label[i]) for i in awaits]
-    assert labels == ["loader", "task 99", "Lock.acquire", "job of load()", "a job", "Connection", ""]
+    assert labels == ["loader", "task 99", "Lock", "Lock", "job of load()", "a job", "Connection", ""]
+    assert seen.place(seen.loop.spans.place[awaits[3]]) == seen.place(seen.loop.spans.place[awaits[0]])
     assert seen.place(seen.loop.spans.place[awaits[0]]) == ("app.py", 12, "fetch", "await asyncio.sleep(1)")
 
 

@@ -67,7 +67,7 @@ def _parser() -> Parser:
             "Exit status 2: it is no dump, or something in it could not be read; what could be is shown."
         ),
     )
-    parser.add_argument("dump", metavar="DUMP", help="made by clearloop.watch.dump, 'clearloop dump' or 'clearloop run'")
+    parser.add_argument("dump", metavar="DUMP", help="made by clearloop.watch.dump or 'clearloop dump'")
     parser.add_argument("-o", "--output", metavar="OUT.html", help="where the page goes")
     parser.add_argument("--perfetto", metavar="OUT.pftrace", help="write a trace for ui.perfetto.dev")
     parser.add_argument("--json", action="store_true", help="print what is in it as JSON: tasks, jobs, stalls, gaps")

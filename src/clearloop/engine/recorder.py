@@ -14,6 +14,7 @@ The fields of each kind of record are told in docs/recording.md; tests read them
 
 import asyncio
 import logging
+import os
 import types
 
 import cython
@@ -42,7 +43,7 @@ from cython.cimports.clearloop.system.recording import (
     set_span,
     tape_next,
 )
-from cython.cimports.clearloop.system.suspended import coroutine_code, innermost_frame
+from cython.cimports.clearloop.system.suspended import WITHIN, coroutine_code, innermost_frame, set_library_folder
 from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
 from cython.cimports.cpython.ref import PyObject
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -56,6 +57,10 @@ _CODE = cython.declare(object, types.CodeType)
 _SLEPT = cython.declare(object, asyncio.futures._set_result_unless_cancelled)
 _wakeup = cython.declare(cython.p_void, descriptor_method(cython.cast(cython.pointer(PyObject), Task._wakeup)))
 _step = cython.declare(cython.p_void, descriptor_method(cython.cast(cython.pointer(PyObject), Task._step)))
+
+# An await is told of by the line of the program's own that waits, not by one in these.
+set_library_folder(0, os.fsencode(os.path.dirname(os.path.dirname(__file__)) + os.sep))
+set_library_folder(1, os.fsencode(os.path.dirname(asyncio.__file__) + os.sep))
 
 
 @cython.cclass
@@ -192,6 +197,7 @@ class Recorder(Scheduler):
         offset: cython.int = 0
         code: cython.pointer(PyObject) = cython.NULL
         waited: cython.pointer(PyObject)
+        library: cython.pointer(PyObject) = cython.NULL
         record: cython.pointer(Record) = tape_next(cython.address(self.tape))
         record.kind = STEP
         record.actor = task.order
@@ -208,10 +214,15 @@ class Recorder(Scheduler):
                     if cython.cast(Future, task.fut_waiter).state != PENDING:
                         how = 1  # it was done already
             if task.coro is not None:
-                code = innermost_frame(cython.cast(cython.pointer(PyObject), task.coro), cython.address(offset))
+                code = innermost_frame(
+                    cython.cast(cython.pointer(PyObject), task.coro), cython.address(offset), cython.address(library)
+                )
                 if code != cython.NULL:
                     record.code = code_id(code)
                     record.place = cython.cast(uint32_t, offset)
+                if library != cython.NULL and record.other == 0:
+                    record.other = code_id(library)
+                    how |= WITHIN
         else:
             how = 2 if task.state == RETURNED else 4 if task.state == CANCELLED else 3
         set_span(record, how | nested, began, ended)
@@ -471,6 +482,7 @@ class Recorder(Scheduler):
         other: cython.uint
         coroutine: cython.uint
         frame: cython.pointer(PyObject)
+        library: cython.pointer(PyObject)
         code: cython.pointer(PyObject)
         now: int64_t = monotonic_ns()
         this: cython.pointer(PyObject) = self.first_task
@@ -489,7 +501,9 @@ class Recorder(Scheduler):
                 coroutine = code_id(code) if code != cython.NULL else type_id(
                     type_of(cython.cast(cython.pointer(PyObject), task.coro))
                 )
-                frame = innermost_frame(cython.cast(cython.pointer(PyObject), task.coro), cython.address(offset))
+                frame = innermost_frame(
+                    cython.cast(cython.pointer(PyObject), task.coro), cython.address(offset), cython.address(library)
+                )
             name = task.name
             if name is None:
                 name = f"Task-{task.serial}"

@@ -305,7 +305,8 @@ class _Trace:
             else:
                 track.counter.unit = self.counters.UNIT_TIME_NS
             tracks.append(track.uuid)
-        strip, before = loop.strip, (None, None)
+        strip = loop.strip
+        before: tuple[float, int] = (-1.0, -1)
         for i in range(len(strip)):
             values = (100 * max(0.0, strip.utilisation[i]), strip.lag[i])
             for track, value, old in zip(tracks, values, before, strict=True):

@@ -41,6 +41,7 @@ VERDICTS = {1: "blocking", 2: "compute", 3: "gil", 4: "gc", 5: "descheduled"}
 BEGAN, STOPPED = range(2)
 
 HOW = 0x0F  # the bits of `how` that say what happened
+WITHIN = 0x20  # in `how` of a step: `other` is the code of clearloop's or asyncio's own function that waits
 NESTED = 0x40  # in `how` of a step: inside another one, whose record follows (an eager task)
 COARSE = 0x80  # in `how`: the span is in units of 1024 ns
 COARSE_SHIFT = 10

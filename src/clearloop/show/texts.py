@@ -96,7 +96,8 @@ class Labels:
         self._words: dict[tuple[int, int], int] = {}
 
     def awaiting(self, kind: int, other: int, code: int) -> int:
-        """A string's index, or a number for `resolve`; of the type's id, the task's or job's, and the code's."""
+        """A string's index, or a number for `resolve`: of the type's id, the task's or job's, and that of the code of
+        the function that waits."""
         if other:
             known = self.dump.codes.get(kind)
             if known is not None and known.qualname.rpartition(".")[2] in CALLS:
@@ -118,8 +119,8 @@ class Labels:
         name = known.qualname if known is not None else ""
         frame = self.dump.codes.get(code)
         if frame is not None and frame.kind == "code" and _is_librarys(frame.file):
-            # Lock.acquire, Queue.get, sleep: what the program called, better than how it is done inside
-            return frame.qualname
+            # sleep, Queue.get, Lock: what the program called, better than how it is done inside
+            return frame.qualname.removesuffix(".__aenter__").removesuffix(".acquire")
         return WORDS.get(name) or WORDS.get(name.rpartition(".")[2]) or name
 
     def resolve(self, names: dict[int, int]) -> list[int]:

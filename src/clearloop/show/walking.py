@@ -294,14 +294,15 @@ class Walk:
                         elif time > before or not state:
                             stretch(row, time)
                         number = len(spans.lane)
-                        how &= 15
+                        within = how & rec.WITHIN
+                        how &= rec.HOW
                         by = waker[row]
                         if how == 0:
                             now = by_code.get((code, lasti))
                             if now is None:
                                 now = place_of(code, lasti)
                             mode[row] = 1
-                            label[row] = awaiting(kind_id, other, code)
+                            label[row] = awaiting(kind_id, 0, other) if within else awaiting(kind_id, other, code)
                             place[row] = now
                         elif how == 1:
                             now = place_of(code, lasti) if code else coro_place[row]

@@ -5,6 +5,9 @@
 # of another make.
 from cpython.ref cimport PyObject
 
+cdef enum:
+    WITHIN = 0x20  # in `how` of a STEP: `other` is the code of the function of clearloop's or asyncio's that waits
+
 cdef extern from *:
     """
     #if !defined(Py_BUILD_CORE)
@@ -21,6 +24,7 @@ cdef extern from *:
     #endif
 
     #define CLEARLOOP_DEEPEST 1000
+    #define CLEARLOOP_NEAR 8 /* frames at the end of a chain that are remembered: a power of two */
 
     static inline _PyInterpreterFrame *clearloop_gen_frame(PyObject *gen) {
         return (_PyInterpreterFrame *) &((PyGenObject *) gen)->gi_iframe;
@@ -76,13 +80,43 @@ cdef extern from *:
     #endif
     }
 
-    /* The code (borrowed) and the byte offset of the innermost suspended frame; NULL when there is none. */
-    static PyObject *clearloop_innermost(PyObject *coro, int *offset) {
+    /* The folders of what is no program of the user's: clearloop's own and asyncio's. */
+    static char clearloop_folders[2][1024];
+    static size_t clearloop_folder_sizes[2];
+
+    static void clearloop_set_folder(int which, const char *path) {
+        size_t size = strlen(path);
+        if (size < sizeof(clearloop_folders[0])) {
+            memcpy(clearloop_folders[which], path, size);
+            clearloop_folder_sizes[which] = size;
+        }
+    }
+
+    static inline int clearloop_is_library(PyObject *gen) {
+        PyObject *file = clearloop_gen_code(gen)->co_filename;
+        if (!PyUnicode_IS_COMPACT_ASCII(file)) {
+            return 0;
+        }
+        size_t size = (size_t) PyUnicode_GET_LENGTH(file);
+        for (int i = 0; i < 2; i++) {
+            size_t most = clearloop_folder_sizes[i];
+            if (most != 0 && size > most && memcmp(PyUnicode_1BYTE_DATA(file), clearloop_folders[i], most) == 0) {
+                return 1;
+            }
+        }
+        return 0;
+    }
+
+    /* The code (borrowed) and the byte offset of the innermost suspended frame of the program; NULL when there is none.
+       Where that has called something of clearloop's or asyncio's that waits inside, `library` is the code of that. */
+    static PyObject *clearloop_innermost(PyObject *coro, int *offset, PyObject **library) {
+        PyObject *near[CLEARLOOP_NEAR];
         PyObject *found = NULL;
-        int depth = 0;
+        int depth = 0, inner = 0;
+        *library = NULL;
         while (coro != NULL && (PyCoro_CheckExact(coro) || PyGen_CheckExact(coro)) && clearloop_suspended(coro)) {
             _PyInterpreterFrame *frame = clearloop_gen_frame(coro);
-            found = coro;
+            found = near[depth % CLEARLOOP_NEAR] = coro;
             if (++depth == CLEARLOOP_DEEPEST || !clearloop_awaits(coro, frame)) {
                 break;
             }
@@ -90,6 +124,13 @@ cdef extern from *:
         }
         if (found == NULL) {
             return NULL;
+        }
+        while (inner < depth && inner < CLEARLOOP_NEAR && clearloop_is_library(near[(depth - 1 - inner) % CLEARLOOP_NEAR])) {
+            inner++;
+        }
+        if (inner > 0 && inner < depth && inner < CLEARLOOP_NEAR) {
+            *library = (PyObject *) clearloop_gen_code(found);
+            found = near[(depth - 1 - inner) % CLEARLOOP_NEAR];
         }
         *offset = _PyInterpreterFrame_LASTI(clearloop_gen_frame(found)) * (int) sizeof(_Py_CODEUNIT);
         return (PyObject *) clearloop_gen_code(found);
@@ -110,5 +151,6 @@ cdef extern from *:
     #endif
     }
     """
-    PyObject* innermost_frame "clearloop_innermost"(PyObject* coro, int* offset) noexcept
+    PyObject* innermost_frame "clearloop_innermost"(PyObject* coro, int* offset, PyObject** library) noexcept
+    void set_library_folder "clearloop_set_folder"(int which, const char* path) noexcept
     PyObject* coroutine_code "clearloop_coro_code"(PyObject* coro) noexcept

@@ -25,6 +25,7 @@ STEP, NAME, JOB, STALL = 1, 3, 7, 8  # kinds of records that are looked into
 SUSPENDED, YIELDED, RAISED, CALLBACK = 0, 1, 3, 5  # how a step ended
 RAN = 1  # a job
 HOW, COARSE = 0xF, 0x80  # in `how`: what happened; the span is in units of 1024 ns
+WITHIN = 0x20  # of a step: `other` is a code
 
 
 def dump(path):
@@ -186,9 +187,11 @@ class Used:
             self.ids.add(code)
             if kind == STALL or (kind == STEP and how & HOW in (SUSPENDED, YIELDED)):
                 self.places.add((code, place))
-        for kind, how, worker in set(zip(kinds, hows, others, strict=True)):
-            if kind == JOB and how & HOW == RAN and worker:
-                self.workers.add(worker)
+        for kind, how, other in set(zip(kinds, hows, others, strict=True)):
+            if kind == JOB and how & HOW == RAN and other:
+                self.workers.add(other)
+            elif kind == STEP and how & WITHIN:
+                self.ids.add(other)
 
 
 def known_loops():
