@@ -99,7 +99,12 @@ the first: page 0
 the last: page 999
 in order: True
 """,
+    "ten_jobs_blocked.py": "ten jobs, one after the other\n",
+    "ten_jobs_free.py": "ten jobs at once\n",
 }
+
+# What stderr says somewhere, beside times that are never the same.
+REPORTS = {"ten_jobs_blocked.py": ": time.sleep(0.2)"}
 
 ERRORS = {
     "04_never_awaited.py": """\

@@ -69,8 +69,8 @@ function paint() {
   fill(context, "select");
   paintTicks(context, ticks, height);
   for (const name of ["zebra", "dots", "wait", "hatch", "ready", "run", "job", "held", "stripes", "edge", "mark"]) fill(context, name);
-  paintTexts(context);
   paintArrows(context, width, height);
+  paintTexts(context); // over the arrows: where there is no other room they give way, too
   paintSelection(context, width);
   paintStrips(context, width, top, rows);
   paintAxis(context, ticks, width);
@@ -209,8 +209,7 @@ function paintTexts(context) {
     const combFrom = holder < 0 ? 0 : (Math.max(table.begin[i], table.begin[holder]) - app.view.begin) * app.scale;
     const combTo = holder < 0 ? 0 : (Math.min(table.end[i], table.end[holder]) - app.view.begin) * app.scale;
     const before = combFrom - start > 90;
-    const x = holder < 0 || before || combTo < start ? start : combTo;
-    if (until - x < 60 && holder >= 0) continue;
+    const x = holder < 0 || before || combTo < start || until - combTo < 60 ? start : combTo;
     const label = fitted(context, text, (before && holder >= 0 ? combFrom : until) - x - 12);
     if (!label) continue;
     const y = box.y + box.height / 2 + 0.5;

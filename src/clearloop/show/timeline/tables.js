@@ -45,7 +45,7 @@ function prepareTables() {
         who: stall.task >= 0 ? laneName(loop, stall.task) : String(report.task ?? report.callback ?? "a callback"),
         where: placeText(app.model, place) || (report.file ? `${baseName(report.file)}:${report.line}` : ""),
         code: placeCode(app.model, place) || report.code || "",
-        victims: Math.max(victims, report.delayed_count ?? 0),
+        victims: countable ? victims : (report.delayed_count ?? 0), // the report knows callbacks, too, but no lanes
       };
     }),
   );

@@ -1,0 +1,17 @@
+"""Ten jobs that hold the loop, to be looked at: `clearloop run --timeline blocked.html examples/ten_jobs_blocked.py`."""
+
+import time
+
+import clearloop
+
+
+async def job():
+    time.sleep(0.2)
+
+
+async def main():
+    await clearloop.gather(*[clearloop.create_task(job(), name=f"job {n}") for n in range(1, 11)])
+
+
+clearloop.run(main())
+print("ten jobs, one after the other")

@@ -1,0 +1,88 @@
+"""Makes the pictures of the timeline that stand in the documentation, with the commands that it names.
+
+    python tools/screenshots.py [FOLDER]    docs/images unless said otherwise
+
+Needs clearloop installed (or PYTHONPATH=src), selenium, and Debian's chromium and chromium-driver.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HOME = Path(__file__).parents[1]
+FLAGS = "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+FLAGS += "--disable-component-update --disable-sync --hide-scrollbars"
+SIZE = (1280, 760)
+JOB_1 = "[...document.querySelectorAll('#table tbody tr')].find((r) => r.children[1].innerText === 'job 1').click()"
+# picture: program, scheme, what to do before it is taken
+PICTURES = {
+    "timeline-blocked.png": ("ten_jobs_blocked.py", "light", JOB_1),
+    "timeline-free.png": ("ten_jobs_free.py", "light", ""),
+    "timeline-blocked-dark.png": ("ten_jobs_blocked.py", "dark", JOB_1),
+}
+
+
+def timeline(program, path):
+    """The page of an example, by the command that users type."""
+    environment = {**os.environ, "CLEARLOOP_LIVE": "0"}
+    subprocess.run(
+        [sys.executable, "-m", "clearloop", "run", "--timeline", path, f"examples/{program}"],
+        check=True,
+        cwd=HOME,
+        env=environment,
+    )
+
+
+def chromium(profile):
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium")
+    for flag in (*FLAGS.split(), f"--user-data-dir={profile}"):
+        options.add_argument(flag)
+    return webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+
+
+def take(driver, page, scheme, action, path):
+    width, height = SIZE
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    features = [
+        {"name": "prefers-color-scheme", "value": scheme},
+        {"name": "prefers-reduced-motion", "value": "reduce"},
+    ]
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    driver.get(f"file://{page}")
+    deadline = time.monotonic() + 60
+    while driver.execute_script("return document.documentElement.dataset.state") != "ready":
+        assert time.monotonic() < deadline, "the page does not get ready"
+        time.sleep(0.05)
+    driver.execute_script(action)
+    time.sleep(0.5)  # it rests: drawn finely
+    driver.save_screenshot(str(path))
+    print(f"{path}: {path.stat().st_size // 1024} KiB")
+
+
+def main():
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else HOME / "docs" / "images").absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        pages = {}
+        for program in sorted({program for program, _, _ in PICTURES.values()}):
+            pages[program] = Path(temporary, program).with_suffix(".html")
+            timeline(program, pages[program])
+        driver = chromium(Path(temporary, "profile"))
+        try:
+            for name, (program, scheme, action) in PICTURES.items():
+                take(driver, pages[program], scheme, action, folder / name)
+        finally:
+            driver.quit()
+
+
+if __name__ == "__main__":
+    main()
