@@ -1,4 +1,4 @@
-"""Ten jobs that hold the loop, to be looked at: `clearloop run --timeline blocked.html examples/ten_jobs_blocked.py`."""
+"""Ten jobs that hold the loop: `clearloop run --timeline blocked.html examples/ten_jobs_blocked.py` shows it."""
 
 import time
 

@@ -2,7 +2,8 @@
 
     python tools/screenshots.py [FOLDER]    docs/images unless said otherwise
 
-Needs clearloop installed (or PYTHONPATH=src), selenium, and Debian's chromium and chromium-driver.
+Needs clearloop installed (or PYTHONPATH=src), selenium, and Debian's chromium and chromium-driver; with
+pillow the pictures have 256 colours and are a third as large.
 """
 
 import os
@@ -65,6 +66,12 @@ def take(driver, page, scheme, action, path):
     driver.execute_script(action)
     time.sleep(0.5)  # it rests: drawn finely
     driver.save_screenshot(str(path))
+    try:
+        from PIL import Image
+    except ImportError:
+        print("no pillow: the picture is large")
+    else:
+        Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path}: {path.stat().st_size // 1024} KiB")
 
 

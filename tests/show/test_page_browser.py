@@ -1,12 +1,17 @@
 """The timeline page in a real browser: what stands in it for eyes, for a screen reader, a mouse, keys and fingers."""
 
 import itertools
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from page_browser import browser, why_not  # noqa: F401
 from page_models import MS, SECOND, Maker, hostile, server, ten_blocked, ten_free
 
+import clearloop
 from clearloop.show import page
 from clearloop.show.model import AWAIT, HELD, RUN
 
@@ -165,6 +170,61 @@ def test_dark_and_light(opened):
     page.scheme("light")  # the button's word stays
     page.settled()
     assert page.colour(*page.where("job 1", 9 * SECOND)) == dark
+
+
+# -- from a program to the page, by the command
+
+
+@pytest.fixture
+def recorded(tmp_path, browser):  # noqa: F811
+    """Runs an example with `clearloop run --timeline` and opens the page."""
+
+    def runs(example):
+        path = tmp_path / "page.html"
+        home = Path(clearloop.__file__).parents[1]
+        program = Path(__file__).parents[2] / "examples" / example
+        subprocess.run(
+            [sys.executable, "-m", "clearloop", "run", "--timeline", str(path), str(program)],
+            check=True,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(home)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=120,
+        )
+        browser.open(path)
+        return browser
+
+    return runs
+
+
+LONG = 100  # ms, half of a job: a machine that is busy holds everybody for a moment
+
+
+def held_long(lanes):
+    units = {"ms": 1, "s": 1000}
+    found = [(lane, re.search(r", held ([\d.]+) (ms|s) by", lane)) for lane in lanes]
+    return [lane.split(":")[0] for lane, time in found if time and float(time[1]) * units[time[2]] > LONG]
+
+
+def test_ten_blocked_jobs_from_the_program_to_the_line(recorded):
+    page = recorded("ten_jobs_blocked.py")
+    assert held_long(page.lanes()) == [f"job {number}" for number in range(2, 11)]
+    page.click("#table tbody tr")
+    assert "ten_jobs_blocked.py:9 in job" in page.find("#details").text
+    assert page.find("#details pre").text == "time.sleep(0.2)"
+    assert "blocking" in page.find("#details").text
+    assert page.said() == []
+
+
+def test_ten_free_jobs_from_the_program_to_the_lanes(recorded):
+    page = recorded("ten_jobs_free.py")
+    lanes = page.lanes()
+    assert held_long(lanes) == []
+    assert len([lane for lane in lanes if re.match(r"job \d+: ran .* awaited ", lane)]) == 10
+    jobs = [int(found[1]) for lane in lanes if (found := re.match(r"worker .*: (\d+) jobs?,", lane))]
+    assert sum(jobs) == 11  # and the one that comes first
+    assert page.said() == []
 
 
 # -- tables and search

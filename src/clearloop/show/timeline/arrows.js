@@ -3,31 +3,40 @@
 
 const MOST_ARROWS = 40;
 
-function paintArrows(context, width, height) {
+/** Arrows of what is selected or under the pointer: [loop, held span, holder]. */
+function chosenArrows() {
   const chosen = [app.hover, app.span].filter((one) => one?.table === one?.loop.spans && one);
   const strong = [];
   for (const { loop, span } of chosen) {
     if (loop.spans.kind[span] === HELD) for (const [holder] of loop.holdersOf(span).slice(0, 30)) strong.push([loop, span, holder]);
     else if (loop.spans.kind[span] === RUN) for (const victim of loop.victimsOf(span).slice(0, app.size < READABLE ? 14 : MOST_ARROWS)) strong.push([loop, victim, span]);
   }
-  if (heldInSight.length <= MOST_ARROWS) {
-    const weak = heldInSight.filter(({ row, span }) => row.loop.spans.by[span] >= 0).map(({ row, span }) => [row.loop, span, row.loop.spans.by[span]]).filter((weak) => !strong.some((one) => one[1] === weak[1] && one[2] === weak[2]));
-    context.globalAlpha = strong.length ? 0.35 : 0.9;
-    paintArrowSet(context, weak, width, height);
-    context.globalAlpha = 1;
-  }
-  paintArrowSet(context, strong, width, height, 1.5);
+  return strong;
 }
 
-/** Arrows to the same step stand side by side, like the teeth of a comb. */
-function paintArrowSet(context, arrows, width, height, thick = 1) {
-  const teeth = new Map();
+/** Those of all red in sight, if they are few enough to follow. */
+function otherArrows(chosen) {
+  if (heldInSight.length > MOST_ARROWS) return [];
+  const known = new Set(chosen.map(([loop, span, holder]) => `${loop.number}:${span}:${holder}`));
+  return heldInSight
+    .map(({ row: { loop }, span }) => [loop, span, loop.spans.by[span]])
+    .filter(([loop, span, holder]) => holder >= 0 && !known.has(`${loop.number}:${span}:${holder}`));
+}
+
+/** Where they are drawn: {x, start, tip, up}. Arrows to the same step stand side by side, like the teeth of a comb. */
+function arrowLines(arrows, width, height) {
+  const combs = new Map(), lines = [];
   for (const arrow of arrows) {
     const key = `${arrow[0].number}:${arrow[2]}`;
-    if (!teeth.has(key)) teeth.set(key, []);
-    teeth.get(key).push(arrow);
+    if (!combs.has(key)) combs.set(key, []);
+    combs.get(key).push(arrow);
   }
-  for (const comb of teeth.values()) comb.forEach(([loop, span, holder], index) => paintArrow(context, loop, span, holder, (index + 1) / (comb.length + 1), width, height, thick));
+  for (const comb of combs.values())
+    comb.forEach(([loop, span, holder], index) => {
+      const line = arrowLine(loop, span, holder, (index + 1) / (comb.length + 1), width, height);
+      if (line) lines.push(line);
+    });
+  return lines;
 }
 
 function laneMiddle(loop, lane) {
@@ -37,31 +46,52 @@ function laneMiddle(loop, lane) {
   return { y: row.top + row.height / 2 - byId("scroller").scrollTop + AXIS, half: row.height / 2 };
 }
 
-function paintArrow(context, loop, span, holder, part, width, height, thick) {
+function arrowLine(loop, span, holder, part, width, height) {
   const { spans } = loop, { view, scale } = app;
   const from = Math.max(spans.begin[span], spans.begin[holder], view.begin), to = Math.min(spans.end[span], spans.end[holder], view.end);
-  if (to <= from) return;
+  if (to <= from) return null;
   const a = laneMiddle(loop, spans.lane[span]), b = laneMiddle(loop, spans.lane[holder]);
-  if (!a || !b || a.y === b.y) return;
-  const x = Math.max(4, Math.min(width - 4, (from - view.begin + (to - from) * part) * scale));
+  if (!a || !b || a.y === b.y) return null;
   const up = b.y < a.y ? -1 : 1, edge = AXIS + STRIP;
-  const start = Math.max(edge, Math.min(height, a.y)), tip = Math.max(edge + 2, Math.min(height - 2, b.y - up * Math.max(0, b.half - 4)));
+  return {
+    x: Math.max(4, Math.min(width - 4, (from - view.begin + (to - from) * part) * scale)),
+    start: Math.max(edge, Math.min(height, a.y)),
+    tip: Math.max(edge + 2, Math.min(height - 2, b.y - up * Math.max(0, b.half - 4))),
+    up,
+  };
+}
+
+function paintLines(context, lines, thick) {
   const head = Math.min(7, Math.max(3.5, app.size / 2.6));
-  for (const [colour, more] of [[colours.paper, 1.6], [colours.ink, 0]]) {
-    context.strokeStyle = context.fillStyle = colour;
-    context.lineWidth = thick + more;
-    context.beginPath();
-    context.moveTo(x, start);
-    context.lineTo(x, tip - up * head);
-    context.stroke();
-    context.beginPath();
-    context.arc(x, start, (head + more) / 3, 0, 7);
-    context.moveTo(x, tip + (up * more) / 2);
-    context.lineTo(x - head / 1.7 - more / 2, tip - up * (head + more / 2));
-    context.lineTo(x + head / 1.7 + more / 2, tip - up * (head + more / 2));
-    context.fill();
+  for (const { x, start, tip, up } of lines)
+    for (const [colour, more] of [[colours.paper, 1.6], [colours.ink, 0]]) {
+      context.strokeStyle = context.fillStyle = colour;
+      context.lineWidth = thick + more;
+      context.beginPath();
+      context.moveTo(x, start);
+      context.lineTo(x, tip - up * head);
+      context.stroke();
+      context.beginPath();
+      context.arc(x, start, (head + more) / 3, 0, 7);
+      context.moveTo(x, tip + (up * more) / 2);
+      context.lineTo(x - head / 1.7 - more / 2, tip - up * (head + more / 2));
+      context.lineTo(x + head / 1.7 + more / 2, tip - up * (head + more / 2));
+      context.fill();
+    }
+  app.stats.items += lines.length;
+}
+
+/** The stretch [from, to] of a lane between the lines that cross it: the first with room for so much, else the widest. */
+function freeStretch(lines, y, from, to, wanted) {
+  const crossing = lines.filter((line) => Math.min(line.start, line.tip) - 4 <= y && y <= Math.max(line.start, line.tip) + 4 && line.x > from && line.x < to);
+  const ends = [from, ...crossing.map((line) => line.x).sort((a, b) => a - b), to];
+  let best = [from, from];
+  for (let i = 1; i < ends.length; i++) {
+    const one = [ends[i - 1] + (i > 1 ? 4 : 0), ends[i] - (i < ends.length - 1 ? 4 : 0)];
+    if (one[1] - one[0] >= wanted) return one;
+    if (one[1] - one[0] > best[1] - best[0]) best = one;
   }
-  app.stats.items++;
+  return best;
 }
 
 /** A frame around the selected span, and a thin one around that under the pointer. */

@@ -69,8 +69,12 @@ function paint() {
   fill(context, "select");
   paintTicks(context, ticks, height);
   for (const name of ["zebra", "dots", "wait", "hatch", "ready", "run", "job", "held", "stripes", "edge", "mark"]) fill(context, name);
-  paintArrows(context, width, height);
-  paintTexts(context); // over the arrows: where there is no other room they give way, too
+  const chosen = chosenArrows(), strong = arrowLines(chosen, width, height), weak = arrowLines(otherArrows(chosen), width, height);
+  context.globalAlpha = strong.length ? 0.35 : 0.9;
+  paintLines(context, weak, 1);
+  context.globalAlpha = 1;
+  paintLines(context, strong, 1.5);
+  paintTexts(context, [...strong, ...weak]);
   paintSelection(context, width);
   paintStrips(context, width, top, rows);
   paintAxis(context, ticks, width);
@@ -198,21 +202,16 @@ function spanLabel(row, table, i) {
   return "";
 }
 
-function paintTexts(context) {
+function paintTexts(context, lines) {
   const size = Math.min(11.5, Math.max(9, app.size - 5));
   context.font = `${size}px ${colours.font}`;
   context.textBaseline = "middle";
-  for (const [row, table, i, start, until, box] of texts) {
-    const kind = table.kind[i], text = spanLabel(row, table, i);
-    // beside the arrows, if there is room
-    const holder = kind === HELD && heldInSight.length <= MOST_ARROWS ? table.by[i] : -1;
-    const combFrom = holder < 0 ? 0 : (Math.max(table.begin[i], table.begin[holder]) - app.view.begin) * app.scale;
-    const combTo = holder < 0 ? 0 : (Math.min(table.end[i], table.end[holder]) - app.view.begin) * app.scale;
-    const before = combFrom - start > 90;
-    const x = holder < 0 || before || combTo < start || until - combTo < 60 ? start : combTo;
-    const label = fitted(context, text, (before && holder >= 0 ? combFrom : until) - x - 12);
+  for (const [row, table, i, left, right, box] of texts) {
+    const kind = table.kind[i], text = spanLabel(row, table, i), y = box.y + box.height / 2 + 0.5;
+    fitted(context, text, 0); // measures it
+    const [x, until] = kind === HELD && lines.length ? freeStretch(lines, y, left, right, widths.get(`${context.font}|${text}`) + 12) : [left, right];
+    const room = until - x - 9, whole = fitted(context, text, room), label = whole === text ? text : fitted(context, text.split(" · ")[0], room);
     if (!label) continue;
-    const y = box.y + box.height / 2 + 0.5;
     if (kind === AWAIT || kind === UNKNOWN || kind === HELD) {
       // the pattern gives way to the words
       context.fillStyle = kind === HELD ? colours.held : kind === AWAIT ? colours.wait : colours.paper;
