@@ -35,6 +35,7 @@ def test_running_does_not_load(module):
 def test_a_program_in_which_nothing_goes_wrong_does_not_load_watch():
     """Though it waits for threads and sockets, loses nothing and forgets nothing."""
     code = (
+        "import os; os.environ['CLEARLOOP_SLOW'] = '60'\n"  # a machine that is busy goes wrong in its own way
         "import asyncio, clearloop\n"
         "async def main():\n"
         "    await clearloop.to_thread(int)\n"

@@ -50,7 +50,7 @@ def test_an_idle_loop_wakes_nobody():
 
 def test_one_thread_for_all_loops():
     def run():
-        asyncio.run(asyncio.sleep(0.05), loop_factory=clearloop.new_event_loop)
+        clearloop.run(asyncio.sleep(0.05))
 
     threads = [threading.Thread(target=run) for _ in range(5)]
     for one in threads:
@@ -243,24 +243,127 @@ def test_the_last_stall_is_told_at_exit(programs):
     assert "time.sleep(0.3) [blocking call" in ran.stderr
 
 
-def test_a_failing_watchdog_is_logged_once_and_stops(programs):
+def test_a_failing_watchdog_is_logged_once_and_goes_on(programs):
     ran = programs.python(
         """
         import clearloop, time
         from clearloop.watch import watchdog, reporting
+        well = watchdog.noticed
         def broken(*arguments): raise SystemExit("broken")
         watchdog.noticed = broken
         async def main():
-            for _ in range(3):
-                time.sleep(0.3)
-        clearloop.run(main())
-        clearloop.run(main())
+            time.sleep(0.3)
+        for _ in range(3):
+            clearloop.run(main())
+        watchdog.noticed = well
+        async def last():
+            time.sleep(0.35)
+        clearloop.run(last())
         print("went on")
         """
     )
     assert (ran.returncode, ran.stdout) == (0, "went on\n")
-    assert ran.stderr.count("the watchdog has failed and stops") == 1
+    assert ran.stderr.count("the watchdog has failed at a stall, and goes on") == 1
     assert ran.stderr.count("Traceback") == 1
+    assert "in last: time.sleep(0.35) [blocking call" in ran.stderr
+
+
+@pytest.mark.parametrize("error", ["OSError(24, 'no descriptors')", "ImportError('no descriptors')"])
+def test_an_observer_that_cannot_be_imported_at_first(programs, error):
+    """As when there is no descriptor left: it is tried again, not in a circle, and what has ended is told then."""
+    ran = programs.python(
+        f"""
+        import clearloop, sys, time
+
+        class Finder:
+            tries = 0
+            def find_spec(self, name, path=None, target=None):
+                if name == "clearloop.watch.watchdog":
+                    self.tries += 1
+                    if not sys.meta_path[0].over:
+                        raise {error}
+            over = False
+
+        finder = Finder()
+        sys.meta_path.insert(0, finder)
+        async def first():
+            time.sleep(0.5)
+        async def second():
+            time.sleep(0.55)
+        clearloop.run(first())
+        finder.over = True
+        clearloop.run(second())
+        print(0 < finder.tries < 20)
+        """
+    )
+    assert (ran.returncode, ran.stdout) == (0, "True\n"), ran.stderr
+    assert "in second: time.sleep(0.55) [blocking call" in ran.stderr
+    assert ran.stderr.count("Traceback") == (0 if "OSError" in error else 1), ran.stderr
+
+
+def test_without_threads_it_waits_for_the_next(programs):
+    """Where no thread can be had, the loop asks again whenever it leaves the kernel."""
+    ran = programs.python(
+        """
+        import asyncio, clearloop, os, resource, sys, time
+        from clearloop.system import watchdog
+        loop = clearloop.new_event_loop()
+        async def main():
+            await asyncio.sleep(0.01)
+            assert watchdog.threads() == 0
+            resource.setrlimit(resource.RLIMIT_NPROC, limits)
+            await asyncio.sleep(0.01)
+            assert watchdog.threads() == 1
+            time.sleep(0.3)
+        if os.getuid() == 0:
+            try:
+                os.setuid(65534)
+            except OSError:
+                sys.exit(9)
+        if not os.access(clearloop.__file__, os.R_OK):
+            sys.exit(9)
+        limits = resource.getrlimit(resource.RLIMIT_NPROC)
+        resource.setrlimit(resource.RLIMIT_NPROC, (0, limits[1]))
+        loop.run_until_complete(main())
+        loop.close()
+        print("done")
+        """
+    )
+    if ran.returncode == 9:
+        pytest.skip("root has no limit of threads, and somebody else cannot run here")
+    assert (ran.returncode, ran.stdout) == (0, "done\n"), ran.stderr
+
+
+def test_forks_from_many_threads_leave_it_watching(programs):
+    ran = programs.python(
+        """
+        import asyncio, clearloop, os, threading, time, warnings
+        from clearloop.system import watchdog
+
+        def fork():
+            for _ in range(30):
+                pid = os.fork()
+                if pid == 0:
+                    os._exit(0)
+                os.waitpid(pid, 0)
+
+        async def main():
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # 3.12 warns of the other threads
+                forking = [threading.Thread(target=fork) for _ in range(3)]
+                for thread in forking:
+                    thread.start()
+                while any(thread.is_alive() for thread in forking):
+                    await asyncio.sleep(0.001)
+            await asyncio.sleep(0.01)
+            assert watchdog.threads() == 1
+            time.sleep(0.3)
+
+        clearloop.run(main())
+        """
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "in main: time.sleep(0.3) [blocking call" in ran.stderr, ran.stderr
 
 
 def test_fork(programs):
@@ -325,7 +428,7 @@ def test_exit_in_the_middle(programs, how):
                 await asyncio.sleep(0)
 
         def other():
-            asyncio.run(block(), loop_factory=clearloop.new_event_loop)
+            clearloop.run(block())
 
         async def main():
             for _ in range(3):

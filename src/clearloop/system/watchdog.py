@@ -9,6 +9,10 @@ The loops pay for this with stores into their own memory: no clock, no lock, no 
 has waited in the kernel for a whole tick the watchdog sleeps without an end (it is *parked*), and the first loop that
 leaves its wait rings the bell.  So while nothing happens nobody wakes up.
 
+Nothing ends the watching but the end of the interpreter.  What the observer raises is logged once and costs that
+stall; a thread that cannot be had, or that ends for a fork, is started by the next loop that leaves the kernel, since
+every loop believes it parked.
+
 Who may do what: the list of probes, and what the watchdog has seen, belong to the lock; nobody waits for the GIL while
 holding the lock.  A probe is freed by the thread, if there is one, since only the thread knows whether it looks at it.
 """
@@ -65,7 +69,7 @@ from cython.cimports.clearloop.system.probe import (
     fence,
 )
 from cython.cimports.clearloop.system.unlocked import frames_unlocked, ident_unlocked, uintptr_t
-from cython.cimports.cpython.exc import PyErr_WriteUnraisable
+from cython.cimports.cpython.exc import PyErr_SetObject, PyErr_WriteUnraisable
 from cython.cimports.cpython.ref import PyObject
 from cython.cimports.libc.stdint import int64_t, uint64_t
 from cython.cimports.libc.stdlib import calloc, free
@@ -84,6 +88,7 @@ SHORTEST_TICK = cython.declare(int64_t, 500_000)
 LONGEST_TICK = cython.declare(int64_t, 100_000_000)
 LATE_FROM = cython.declare(int64_t, 2_000_000)  # waking up that much too late is usual
 REFRESH = cython.declare(int64_t, 100_000_000)   # how often we ask how long we ourselves waited for a processor
+PATIENCE = cython.declare(int64_t, 100_000_000)  # after an observer that failed: the time until it is called again
 # A last stall may still have to be told when the interpreter ends: that long, and no longer
 FAREWELL = cython.declare(int64_t, 2_000_000_000)
 
@@ -96,7 +101,9 @@ OBSERVING = cython.declare(cython.int, 3)  # it has or wants the GIL
 _probes = cython.declare(cython.pointer(Probe), cython.NULL)
 _where = cython.declare(cython.int, 0)
 _stop = cython.declare(cython.bint, False)    # the thread shall end
-_barred = cython.declare(cython.bint, False)  # no thread shall be started: the interpreter ends, or watching failed
+_barred = cython.declare(cython.bint, False)  # no thread shall be started: the interpreter ends
+_not_before = cython.declare(int64_t, 0)      # when the observer may be called again
+_failed = cython.declare(cython.bint, False)  # it was said that the observer has failed
 _rung = cython.declare(cython.bint, False)    # the bell has been rung: a condition alone forgets
 _waiting = cython.declare(cython.int, 0)      # stalls that have ended and that the observer has not heard of
 _ended = cython.declare(list, [])
@@ -203,7 +210,7 @@ def wake(probe: cython.pointer(Probe)) -> cython.void:
             _where = AWAKE
             if start_thread(body) != 0:
                 _where = NONE
-                probe.parked = 1  # no thread to be had: the loop asks again when it next leaves the kernel
+                park_all()  # no thread to be had: the loops ask again when they next leave the kernel
             else:
                 _threads += 1
     else:
@@ -218,7 +225,7 @@ def facts_of(probe):
     now: int64_t = monotonic_ns()
     delay: int64_t = run_delay(probe.tid)
     catch_up(probe, now)
-    looked: cython.bint = probe.delay_since != 0
+    looked: cython.bint = probe.delay_since != 0 and probe.delay_first >= 0
     facts = (
         now,
         probe.step_since,
@@ -318,13 +325,14 @@ def body(argument: cython.p_void) -> cython.p_void:
             # Too late since the machine was busy with others says nothing about the loops; too late without having
             # waited for a processor: nobody ran
             own_delay = run_delay(tid)
-            late -= own_delay - known_delay
+            if own_delay >= 0:
+                late -= own_delay - known_delay
+                known_delay = own_delay
             late = late if late > LATE_FROM else 0
-            known_delay = own_delay
             asked = now
         tick = look_at_all(now, late)
         wanted = first_that_needs_the_gil()
-        if wanted != cython.NULL or _waiting:
+        if (wanted != cython.NULL or _waiting) and now >= _not_before:
             _where = OBSERVING
             unlock()
             observe(wanted)
@@ -348,6 +356,8 @@ def body(argument: cython.p_void) -> cython.p_void:
                 ring_end()
                 continue
         _rung = False
+        if tick == 0 and _waiting:
+            tick = _not_before - now  # what has ended is to be told all the same
         if tick == 0:
             if park():
                 _where = PARKED
@@ -365,9 +375,10 @@ def body(argument: cython.p_void) -> cython.p_void:
             due = 0
             continue
         due = now + tick
-        while not (_stop or _rung or _waiting):
-            tick = due - monotonic_ns()
-            if tick <= 0:
+        while not (_stop or _rung):
+            now = monotonic_ns()
+            tick = due - now
+            if tick <= 0 or (_waiting and now >= _not_before):
                 break
             wait_for_bell(tick)
     free_the_gone()
@@ -376,6 +387,7 @@ def body(argument: cython.p_void) -> cython.p_void:
     lock()
     _where = NONE
     _threads -= 1
+    park_all()
     ring_end()
     unlock()
     return cython.NULL
@@ -487,7 +499,7 @@ def forget_stretch(probe: cython.pointer(Probe)) -> cython.void:
 def not_its_fault(probe: cython.pointer(Probe)) -> int64_t:
     """How long the machine kept the thread from running, as far as that is known by now."""
     delay: int64_t = 0
-    if probe.delay_since != 0 and probe.delay_now > probe.delay_first:
+    if probe.delay_since != 0 and probe.delay_first >= 0 and probe.delay_now > probe.delay_first:
         delay = probe.delay_now - probe.delay_first
     delay += probe.in_fault
     return delay if delay > probe.late else probe.late
@@ -503,8 +515,7 @@ def sample(probe: cython.pointer(Probe), now: int64_t) -> cython.void:
     place: cython.int
     call: cython.long = -1
     if probe.delay_since == 0:
-        delay = run_delay(probe.tid)
-        probe.delay_first = probe.delay_now = delay if delay > 0 else 0
+        probe.delay_first = probe.delay_now = run_delay(probe.tid)  # -1 when it cannot be read
         probe.delay_since = now
     elif now - probe.turn_since >= probe.threshold // 2:
         delay = run_delay(probe.tid)
@@ -584,10 +595,8 @@ def first_that_needs_the_gil() -> cython.pointer(Probe):
 @cython.exceptval(check=False)
 def park() -> cython.bint:
     """Tell every loop that we sleep, and look once more; False when one has woken up meanwhile."""
-    probe: cython.pointer(Probe) = _probes
-    while probe != cython.NULL:
-        probe.parked = 1
-        probe = probe.next
+    probe: cython.pointer(Probe)
+    park_all()
     fence()
     probe = _probes
     while probe != cython.NULL:
@@ -596,6 +605,17 @@ def park() -> cython.bint:
             return False
         probe = probe.next
     return True
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def park_all() -> cython.void:
+    """Nobody looks now: whichever loop leaves the kernel first rings, or starts the thread."""
+    probe: cython.pointer(Probe) = _probes
+    while probe != cython.NULL:
+        probe.parked = 1
+        probe = probe.next
 
 
 @cython.cfunc
@@ -707,7 +727,7 @@ def leave_python() -> cython.void:
 @cython.with_gil
 @cython.exceptval(check=False)
 def call_observer(probe: cython.pointer(Probe), waited: int64_t) -> cython.void:
-    global _observer, _barred, _stop, _waiting, _ended
+    global _observer, _not_before, _waiting, _ended
     kept: cython.bint = False
     place: cython.int
     spots: list = []
@@ -734,10 +754,10 @@ def call_observer(probe: cython.pointer(Probe), waited: int64_t) -> cython.void:
                 kept = True
                 look_closer(probe, cython.cast(object, loop), spots, (_hog, hog))
     except BaseException as error:
-        if _observer is None and isinstance(error, OSError):
-            pass  # no descriptor was left to import it with: there may be one at the next look
-        else:
-            _barred = _stop = True
+        _not_before = monotonic_ns() + PATIENCE
+        if _observer is not None:
+            give_up(probe)
+        if _observer is not None or not isinstance(error, OSError):  # no descriptor left to import it with: try again
             tell_failure(error)
     finally:
         if kept:
@@ -763,9 +783,10 @@ def call_live() -> cython.void:
 @cython.exceptval(-1)
 def look_closer(probe: cython.pointer(Probe), loop: object, spots: list, hog: tuple) -> cython.int:
     """The observer looks at the loop, now that we have the GIL, unless what held it has ended meanwhile."""
-    if probe.machine != 0:
-        _observer.descheduled(probe.number, probe.machine)
+    machine: int64_t = probe.machine
+    if machine != 0:
         probe.machine = 0
+        _observer.descheduled(probe.number, machine)
         return 0
     lock()
     catch_up(probe, monotonic_ns())
@@ -799,11 +820,30 @@ def look_closer(probe: cython.pointer(Probe), loop: object, spots: list, hog: tu
 @cython.cfunc
 @cython.exceptval(-1)
 def tell_failure(error: object) -> cython.int:
-    """Once, and then there is no watchdog any more."""
+    """Once; it goes on all the same."""
+    global _failed
+    if _failed:
+        return 0
+    _failed = True
+    if _observer is None:
+        PyErr_SetObject(type(error), error)
+        PyErr_WriteUnraisable(OBSERVER)
+        return 0
     try:
         _observer.failed(error)
     except BaseException:
-        PyErr_WriteUnraisable(OBSERVER)
+        pass  # a logging handler of the program's: there is nobody left to tell
+    return 0
+
+
+@cython.cfunc
+@cython.exceptval(-1)
+def give_up(probe: cython.pointer(Probe)) -> cython.int:
+    """Nothing more is said of the stretch at which the observer failed."""
+    if probe != cython.NULL:
+        lock()
+        probe.reported = True
+        unlock()
     return 0
 
 
@@ -818,9 +858,9 @@ def stop():
     until: int64_t = monotonic_ns() + left
     lock()
     while _where != NONE and left > 0:
-        _stop = True
+        _stop = True  # again: another thread's fork may have withdrawn it
         ring_bell()
-        wait_for_end(left)
+        wait_for_end(left if left < 50_000_000 else 50_000_000)
         left = until - monotonic_ns()
     ended: cython.bint = _where == NONE
     unlock()
@@ -894,15 +934,17 @@ def _before_fork():
 
 
 def _after_fork_in_parent():
+    global _stop
+    lock()
+    _stop = False  # of a thread that has not ended in time, and that may go on now
+    if _where == NONE:
+        park_all()  # the thread starts when a loop next leaves the kernel
     probe: cython.pointer(Probe) = _probes
-    while probe != cython.NULL:
-        if probe.activity != STOPPED:
-            if WARNS_AFTER:
-                probe.parked = 1  # the thread starts when the loop next leaves the kernel
-            else:
-                wake(probe)
-                return
+    while probe != cython.NULL and probe.activity == STOPPED:
         probe = probe.next
+    unlock()
+    if probe != cython.NULL and not WARNS_AFTER:
+        wake(probe)
 
 
 def _after_fork_in_child():

@@ -2,8 +2,8 @@
 
 The thread itself lives in C (system/watchdog.py).  It imports this module when there is something to see, and calls
 `noticed` while a stretch lasts (at 1, 2, 3, 4, 6, 8 ... thresholds), `ended` when the engine has described how it went,
-and `descheduled` when the machine, not the program, kept the loop from running.  Whatever is raised here stops the
-watchdog for good, and is logged once.
+and `descheduled` when the machine, not the program, kept the loop from running.  Whatever is raised here is
+logged once, and ends what is said of that stall; the watchdog goes on.
 """
 
 import datetime
@@ -149,8 +149,10 @@ def enter(stall, task_number, sight):
 
 
 def failed(error):
-    """The watchdog stops: say so, once."""
-    logging.getLogger("clearloop").error("clearloop: the watchdog has failed and stops", exc_info=error)
+    """Something above has raised: say so, once."""
+    logging.getLogger("clearloop").error(
+        "clearloop: the watchdog has failed at a stall, and goes on; later failures are not told", exc_info=error
+    )
 
 
 def look(loop, frames):
