@@ -293,5 +293,6 @@ def hostile():
         make.span(task, RUN, number * MS, (number + 1) * MS, name, make.place(number, f"say({name!r})", name))
         make.span(task, AWAIT, (number + 1) * MS, (number + 2) * MS, name)
     make.stall(make.spans[0], "compute", advice="<script>bad()</script>", note="</script>")
+    make.stall(make.spans[4], "</b>", file=17, line=[None], code={"<b>": float("nan")}, advice=float("inf"), task=[1])
     make.job("<i>worker", 0, "<u>function</u>", 0, MS)
     return make.model(problems=["<script>bad()</script> is no chunk"])

@@ -139,6 +139,12 @@ def test_written_whole_or_not_at_all(tmp_path):
         page.write(ten_blocked(), tmp_path / "nowhere" / "page.html")
 
 
+def test_a_link_stays_one(tmp_path):
+    (tmp_path / "link.html").symlink_to(tmp_path / "page.html")
+    page.write(ten_blocked(), tmp_path / "link.html")
+    assert (tmp_path / "link.html").is_symlink() and PACKED.search((tmp_path / "page.html").read_bytes())
+
+
 def test_only_the_owner_reads_it(tmp_path):
     page.write(ten_blocked(), tmp_path / "page.html")
     assert stat.S_IMODE((tmp_path / "page.html").stat().st_mode) == 0o600

@@ -16,6 +16,7 @@ import base64
 import hashlib
 import html
 import json
+import math
 import os
 import re
 import sys
@@ -61,7 +62,7 @@ def write(model: Model, path: str | os.PathLike[str]) -> None:
 
     Raises OSError when the file cannot be written; what stood there before is then still there.
     """
-    path = os.path.abspath(os.fspath(path))
+    path = os.path.realpath(os.fspath(path))  # a link stays one
     if os.path.exists(path) and not os.path.isfile(path):  # /dev/stdout, a named pipe
         with open(path, "wb") as file:
             write_to(model, file)
@@ -150,6 +151,8 @@ def _facts(value: Any) -> Any:
         return {_seen(str(key)): _facts(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_facts(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # what JSON has no word for
     if value is None or isinstance(value, bool | int | float):
         return value
     if hasattr(value, "__dataclass_fields__"):

@@ -98,7 +98,7 @@ function freeStretch(lines, y, from, to, wanted) {
 function paintSelection(context, width) {
   for (const [one, thick] of [[app.hover, 1], [app.span, 2]]) {
     if (!one) continue;
-    const index = one.table === one.loop.work ? app.rows.findIndex((row) => row.key === `${one.loop.number}:w${one.table.lane[one.span]}`) : rowOf(one.loop, one.table.lane[one.span]);
+    const index = one.table === one.loop.work ? workerRow(one.loop, one.table.lane[one.span]) : rowOf(one.loop, one.table.lane[one.span]);
     const row = app.rows[index];
     if (!row || row.type === "group") continue;
     const y = row.top - byId("scroller").scrollTop + AXIS;

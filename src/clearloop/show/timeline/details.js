@@ -16,7 +16,7 @@ function select(one, { reveal: bring = true } = {}) {
     }
     say(`${laneName(loop, table.lane[span])} ${spanText(loop, span)}`);
   } else {
-    app.row = app.rows.findIndex((row) => row.key === `${loop.number}:w${table.lane[span]}`);
+    app.row = workerRow(loop, table.lane[span]);
     say(jobText(loop, span));
   }
   showSpanDetails(one);

@@ -14,7 +14,7 @@ function spanAt(event) {
   if (y < AXIS) return null;
   const index = rowAt(y - AXIS + byId("scroller").scrollTop), row = app.rows[index];
   if (!row || row.type === "loop" || row.type === "group") return row ? { row, index } : null;
-  for (const loop of app.model.loops) if (y < AXIS + STRIP && Math.max(0, stripRow(loop).top - byId("scroller").scrollTop) === 0) return { row: stripRow(loop), index: app.rows.indexOf(stripRow(loop)) };
+  if (y < AXIS + STRIP) return { row: row.loop.row, index: row.loop.row.index }; // a strip covers what is scrolled
   const table = row.type === "worker" ? row.loop.work : row.loop.spans;
   const [from, to] = row.type === "worker" ? row.loop.workRange[row.lane] : row.loop.range(row.lane);
   const at = timeAt(event), near = 3 / app.scale;

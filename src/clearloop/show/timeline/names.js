@@ -10,7 +10,7 @@ function paintNames() {
   const every = Math.ceil(11 / Math.max(1, app.size)); // thin lanes: every second or third name
   let section = null;
   for (const row of rows) {
-    if (row.loop !== section) items.push(loopItem(stripRow(row.loop), stripTop(row.loop, top)));
+    if (row.loop !== section) items.push(loopItem(row.loop.row, stripTop(row.loop, top)));
     section = row.loop;
     if (row.type !== "loop") items.push(nameItem(row, row.top - top, every));
   }
@@ -23,7 +23,7 @@ function paintNames() {
 const idOf = (row) => `row-${row.key.replace(/\W/g, "-")}`;
 
 function nameItem(row, y, every) {
-  const index = app.rows.indexOf(row), { loop, lane, depth } = row;
+  const { index, loop, lane, depth } = row;
   let name, text, meta = "";
   if (row.type === "group") {
     const { group } = row;
@@ -68,7 +68,7 @@ function loopItem(row, y) {
   const text = `loop ${loop.number}${loop.thread ? `, thread ${loop.thread}` : ""}: busy ${Math.round(used * 100)} % of ${duration(loop.end - loop.begin)}, ${many(loop.tasks.id.length, "task")}, ${many(loop.stalls.length, "stall")}, worst lag ${duration(worstLag(loop))}`;
   const item = element(
     "div",
-    { id: idOf(row), role: "treeitem", class: "lane loop", "aria-label": text, title: text, "aria-level": 1, "aria-posinset": app.rows.indexOf(row) + 1, "aria-setsize": app.rows.length, "aria-selected": String(app.rows[app.row] === row), "aria-expanded": "true", "data-index": app.rows.indexOf(row) },
+    { id: idOf(row), role: "treeitem", class: "lane loop", "aria-label": text, title: text, "aria-level": 1, "aria-posinset": row.index + 1, "aria-setsize": app.rows.length, "aria-selected": String(app.rows[app.row] === row), "aria-expanded": "true", "data-index": row.index },
     element("span", { class: "upper" }, element("b", {}, several || loop.thread !== "MainThread" ? `Loop ${loop.number}${loop.thread ? ` · ${loop.thread}` : ""}` : "Utilisation"), element("span", { class: "count" }, `${Math.round(used * 100)} %`)),
     element("span", { class: "lower" }, "Lag", element("span", { class: "count" }, `up to ${duration(worstLag(loop))}`)),
   );

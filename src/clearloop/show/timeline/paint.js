@@ -288,12 +288,8 @@ function paintStrips(context, width, top, rows) {
 
 /** Where a loop's strip stands: at its place, or above its lanes as long as they last. */
 function stripTop(loop, top) {
-  const own = stripRow(loop).top, next = app.rows.find((row) => row.type === "loop" && row.top > own);
-  return Math.min(Math.max(0, own - top), next ? next.top - top - STRIP : Infinity);
-}
-
-function stripRow(loop) {
-  return app.rows.find((row) => row.type === "loop" && row.loop === loop);
+  const { row, nextRow } = loop;
+  return Math.min(Math.max(0, row.top - top), nextRow ? nextRow.top - top - STRIP : Infinity);
 }
 
 const LAG_FROM = Math.log10(0.1 * MS);

@@ -111,8 +111,15 @@ function measureRows() {
   const room = (byId("scroller").clientHeight || 600) - taken;
   const fitting = Math.floor(room / Math.max(1, lanes));
   app.size = app.wantedSize || Math.max(lanes <= GROUP_FROM + 20 ? SMALLEST : 18, Math.min(LARGEST, fitting));
-  let top = 0;
+  let top = 0, index = 0, section = null;
   for (const row of app.rows) {
+    if (row.type === "loop") {
+      row.loop.row = row;
+      row.loop.nextRow = null;
+      if (section) section.nextRow = row;
+      section = row.loop;
+    }
+    row.index = index++;
     row.top = top;
     row.height = fixed[row.type] ?? (row.type === "task" ? app.size : Math.max(app.size, 14));
     top += row.height;
@@ -132,21 +139,24 @@ function rowAt(y) {
   return from;
 }
 
+function rowOfKey(key) {
+  app.laneRow ??= new Map(app.rows.map((row) => [row.key, row.index]));
+  return app.laneRow.get(key) ?? -1;
+}
+
+const workerRow = (loop, worker) => rowOfKey(`${loop.number}:w${worker}`);
+
 /** The row where a task's (or the callbacks') lane is to be seen: its own, or the one into which it is folded. */
 function rowOf(loop, lane) {
-  if (!app.laneRow) {
-    app.laneRow = new Map();
-    app.rows.forEach((row, index) => app.laneRow.set(row.key, index));
-  }
-  const own = app.laneRow.get(lane < 0 ? `${loop.number}:callbacks` : `${loop.number}:${lane}`);
-  if (own !== undefined || lane < 0) return own ?? -1;
+  const own = rowOfKey(lane < 0 ? `${loop.number}:callbacks` : `${loop.number}:${lane}`);
+  if (own >= 0 || lane < 0) return own;
   if (app.grouped && !app.filter) {
     groupsOf(loop);
-    return app.laneRow.get(`${loop.number}:g${loop.groupOf.get(lane).coro}`) ?? -1;
+    return rowOfKey(`${loop.number}:g${loop.groupOf.get(lane).coro}`);
   }
   for (let up = loop.tasks.parent[lane]; up >= 0; up = loop.tasks.parent[up]) {
-    const above = app.laneRow.get(`${loop.number}:${up}`);
-    if (above !== undefined) return above;
+    const above = rowOfKey(`${loop.number}:${up}`);
+    if (above >= 0) return above;
   }
   return -1;
 }
@@ -161,7 +171,7 @@ function toggleRow(row, open = !row.open) {
 /** Make the rows anew and keep the selected one. */
 function rebuild(key = app.rows[app.row]?.key) {
   buildRows();
-  app.row = app.rows.findIndex((row) => row.key === key);
+  app.row = rowOfKey(key);
   byId("spacer").style.height = `${Math.max(0, app.height + AXIS - byId("scroller").clientHeight)}px`;
   refresh();
 }

@@ -43,8 +43,8 @@ function prepareTables() {
       return {
         loop, stall, begin: stall.begin, lasted: stall.end - stall.begin, verdict: stall.verdict,
         who: stall.task >= 0 ? laneName(loop, stall.task) : String(report.task ?? report.callback ?? "a callback"),
-        where: placeText(app.model, place) || (report.file ? `${baseName(report.file)}:${report.line}` : ""),
-        code: placeCode(app.model, place) || report.code || "",
+        where: placeText(app.model, place) || (report.file ? `${baseName(String(report.file))}:${report.line}` : ""),
+        code: placeCode(app.model, place) || String(report.code ?? ""),
         victims: countable ? victims : (report.delayed_count ?? 0), // the report knows callbacks, too, but no lanes
       };
     }),
