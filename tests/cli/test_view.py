@@ -158,6 +158,14 @@ def test_wrong_calls_are_one_line_and_status_2(dump, words, text):
     assert (ran.stdout, ran.stderr, ran.returncode) == ("", f"clearloop view: {text}\n", 2)
 
 
+def test_who_was_held_is_counted_from_the_step_and_not_from_when_the_watchdog_looked(tmp_path):
+    made = blocked_jobs(3)
+    made.stalls[1]["begin_ns"] -= 500  # while the task itself still stood in line
+    path = made.write(tmp_path / "x.clearloop")
+    stalls = json.loads(view(path, "--json").stdout)["loops"][0]["stalls"]
+    assert {stall["task"]: stall["held"] for stall in stalls} == {"job-0": 2, "job-1": 1, "job-2": 0}
+
+
 def test_names_that_would_move_the_cursor_are_escaped(tmp_path):
     made = DumpMaker()
     made.head["program"] = "\x1b[2Japp\n.py"

@@ -56,15 +56,20 @@ def _loop(model: Model, loop: LoopModel) -> dict[str, Any]:
 
 
 class _Held:
-    """Says how many were held at a time."""
+    """Says how many a stall has held."""
 
     def __init__(self, loop: LoopModel) -> None:
-        spans = loop.spans
+        self.spans = spans = loop.spans
         held = [i for i, kind in enumerate(spans.kind) if kind == HELD]
         self.begins = sorted(spans.begin[i] for i in held)
         self.ends = sorted(spans.end[i] for i in held)
 
-    def between(self, begin: int, end: int) -> int:
+    def by(self, stall: Stall) -> int:
+        begin, end = stall.begin, stall.end
+        if stall.span != NONE:
+            step = self.spans.begin[stall.span], self.spans.end[stall.span]
+            if 2 * (min(end, step[1]) - max(begin, step[0])) > end - begin:
+                begin, end = step  # the watchdog's clock is not read where the step begins
         return bisect_left(self.begins, end) - bisect_right(self.ends, begin)
 
 
@@ -76,7 +81,7 @@ def _stall(model: Model, loop: LoopModel, stall: Stall, held: _Held) -> dict[str
         "verdict": stall.verdict or None,
         "task": model.strings[tasks.name[stall.task]] if stall.task != NONE else stall.report.get("task"),
         **_place(model, stall.place),
-        "held": held.between(stall.begin, stall.end),
+        "held": held.by(stall),
     }
 
 
