@@ -211,3 +211,22 @@ def test_while_the_first_stall_is_on_its_way(monkeypatch):
 
     _, found = run(main)
     assert found.stalls == {}
+
+
+def test_a_wait_that_goes_on_counts_for_who_asks_from_another_thread():
+    loop = clearloop.new_event_loop()
+    seen = []
+
+    def ask():
+        time.sleep(0.2)  # the loop waits all that time
+        seen.append(stats(loop))
+        loop.call_soon_threadsafe(loop.stop)
+
+    thread = threading.Thread(target=ask)
+    try:
+        loop.call_soon(thread.start)
+        loop.run_forever()
+    finally:
+        thread.join()
+        loop.close()
+    assert seen[0].waiting_seconds >= 0.1 and seen[0].utilisation < 0.5

@@ -36,6 +36,7 @@ cdef class Scheduler:
     cdef int64_t run_since       # when the run began, 0 while the loop does not run
     cdef int64_t ran             # how long the runs before this one took
     cdef int64_t waited          # how long the loop has waited in the kernel
+    cdef int64_t waiting_since   # when the wait that goes on began, or 0
     cdef uint64_t lags[LAGS]     # how late timers fired: a histogram, see lag_bucket()
     cdef unsigned long ran_in    # the thread of the last run, 0: none yet
     cdef object step_times       # watch/statistics.py times the steps of tasks: a callable, or None

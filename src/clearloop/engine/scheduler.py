@@ -258,6 +258,7 @@ class Scheduler:
                 self.end_recording()
                 self.ran += monotonic_ns() - self.run_since
                 self.run_since = 0
+                self.waiting_since = 0  # a signal's handler may have raised out of the wait
                 self.stopping = False
                 self.thread_id = 0
                 self.show_queues()
@@ -449,7 +450,7 @@ class Scheduler:
         asked: int64_t = monotonic_ns() if self.debug else 0
         began: int64_t = 0
         if timeout != 0:
-            began = self.clock if self.clock else monotonic_ns()
+            began = self.waiting_since = self.clock if self.clock else monotonic_ns()
             probe_waits(self.probe)
         self.clock = 0
         count: cython.int = self.poller.wait(timeout)
@@ -460,6 +461,7 @@ class Scheduler:
         if began:
             self.clock = monotonic_ns()
             self.waited += self.clock - began
+            self.waiting_since = 0
             if self.tape.credits > 1:
                 self.note_wait(began, self.clock)
         place: cython.int
@@ -799,7 +801,8 @@ class Scheduler:
         now: int64_t = monotonic_ns()
         lags: list = [self.lags[bucket] for bucket in range(LAGS)]
         running: int64_t = now - self.run_since if self.run_since else 0
-        return self.ran + running, self.waited, lags, self.task_count
+        waiting: int64_t = now - self.waiting_since if self.waiting_since else 0
+        return self.ran + running, self.waited + waiting, lags, self.task_count
 
     def _time_steps(self, callback):
         """Call `callback(task, nanoseconds)` after each step of a task; None: no more."""
