@@ -198,7 +198,7 @@ def recorded(tmp_path, browser):  # noqa: F811
     return runs
 
 
-LONG = 100  # ms, half of a job: a machine that is busy holds everybody for a moment
+LONG = 150  # ms; a job is 200. A machine that is busy holds everybody for a moment
 
 
 def held_long(lanes):

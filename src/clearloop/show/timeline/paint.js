@@ -127,7 +127,8 @@ function shares(table, from, to, scale) {
 
 function flushShares(share, box) {
   if (!share) return null;
-  const from = share.from * column + origin, wide = (share.until - share.from) * column, part = box.height / LEVELS;
+  // whole pixels, or the seams between columns would be seen
+  const from = Math.round(share.from * column + origin), wide = Math.round(share.until * column + origin) - from, part = box.height / LEVELS;
   if (share.dots) put("dots", from, box.y, wide, box.height);
   else if (!share.job) put("wait", from, box.y + box.height * 0.3, wide, box.height * 0.4);
   const held = share.held ? Math.max(2, share.held * part) : 0;
@@ -240,9 +241,10 @@ function paintGroup(row, y, width) {
     }
     if (alive <= 0.0001) continue;
     run = Math.min(1, run / (last - first + 1));
-    put("wait", x, top, column, Math.max(1, (half * alive) / bins.most));
-    if (held > 0) put("held", x, top, column, Math.max(1.5, half * Math.min(1, held / bins.most)));
-    if (run > 0.0005) put("run", x, bottom - Math.max(1, run * (half - 2)), column, Math.max(1, run * (half - 2)));
+    const left = Math.round(x), wide = Math.round(x + column) - left; // no seams
+    put("wait", left, top, wide, Math.max(1, (half * alive) / bins.most));
+    if (held > 0) put("held", left, top, wide, Math.max(1.5, half * Math.min(1, held / bins.most)));
+    if (run > 0.0005) put("run", left, bottom - Math.max(1, run * (half - 2)), wide, Math.max(1, run * (half - 2)));
   }
 }
 
