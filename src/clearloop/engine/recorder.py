@@ -305,7 +305,7 @@ class Recorder(Scheduler):
         size: cython.Py_ssize_t
         piece: cython.Py_ssize_t
         number: cython.int = 0
-        name: str = cython.cast(Task, task).name
+        name: str = plain_name(cython.cast(Task, task).name)
         text = name[:LONGEST_NAME].encode("utf-8", "backslashreplace")
         size = len(text)
         bytes_of = text
@@ -504,9 +504,7 @@ class Recorder(Scheduler):
                 frame = innermost_frame(
                     cython.cast(cython.pointer(PyObject), task.coro), cython.address(offset), cython.address(library)
                 )
-            name = task.name
-            if name is None:
-                name = f"Task-{task.serial}"
+            name = f"Task-{task.serial}" if task.name is None else plain_name(task.name)
             found.append(
                 (
                     task.order,
@@ -528,6 +526,12 @@ class Recorder(Scheduler):
     def _running_task(self):
         """The number of the task that runs, 0 outside of tasks."""
         return self.running
+
+
+@cython.cfunc
+def plain_name(name):
+    """A string that is nothing but a string: a subclass has methods of its own."""
+    return name if type(name) is str else "".join(list(str.__iter__(name)))
 
 
 @cython.cfunc
