@@ -9,12 +9,12 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import jobs
 import pytest
-from dumped import Dumped
 
 import clearloop
 from clearloop.offload.executor import default_executor
 from clearloop.show import records
 from clearloop.watch import dumping
+from dumped import Dumped
 
 SUBMITTED, RAN, DELIVERED, DROPPED = range(4)
 
