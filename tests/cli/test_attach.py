@@ -204,6 +204,47 @@ def test_the_blocking_line_is_named_while_the_program_runs(programs):
 
 
 @needs_314
+def test_the_live_view_answers_for_it(programs):
+    text = BLOCKS.replace("await asyncio.sleep(0.2)", "await asyncio.wait_for(asyncio.sleep(0.2), 60)")
+    text = text.replace(
+        'print("ready"',
+        """lock = asyncio.Lock()
+
+        async def keeps():
+            async with lock:
+                await asyncio.Event().wait()
+
+        names.append(asyncio.create_task(keeps(), name="keeps"))
+        await asyncio.sleep(0)
+        names.append(asyncio.create_task(keeps(), name="queues"))
+        print('ready'""",
+    )
+    with running(programs, text) as process:
+        loop = attached(programs, process.pid)["loops"][0]["number"]
+        stalls(programs)
+        found = subprocess.run(
+            [sys.executable, "-m", "clearloop", "top", "--json", "--interval", "3", str(process.pid)],
+            cwd=programs.folder,
+            env=programs.env,
+            capture_output=True,
+            text=True,
+            timeout=90,
+        )
+        assert found.returncode == 0, found.stderr
+        data = json.loads(found.stdout)
+    assert [one["number"] for one in data["loops"]] == [loop]
+    assert data["loops"][0]["utilisation"] > 0 and data["loops"][0]["stalls"]
+    tasks = {task["name"]: task for task in data["tasks"]}
+    assert {"victim-0", "victim-1", "victim-2", "bad", "keeps", "queues"} <= set(tasks)
+    assert tasks["queues"]["waits"]["kind"] == "lock"
+    assert tasks["queues"]["waits"]["holder"]["name"] == "keeps"
+    assert tasks["keeps"]["waits"]["kind"] == "event"
+    assert tasks["bad"]["busy_seconds"] > 0
+    assert tasks["victim-0"]["held_seconds"] > 0
+    assert data["stalls"][0]["code"] == "time.sleep(0.5)"
+
+
+@needs_314
 def test_attaching_twice_and_detaching_leave_nothing_behind(programs):
     with running(programs, BLOCKS) as process:
         assert attached(programs, process.pid)["already"] is False

@@ -136,9 +136,11 @@ class Top(App):
 
     ENABLE_COMMAND_PALETTE = False
     CSS = """
-    #head, #loop, #lag, #clear, #note { height: 1; padding: 0 1; }
+    #head, #loop, #lag, #note { height: 1; padding: 0 1; }
+    #head, #loop, #lag, #stalls, #note, #detail-title { text-wrap: nowrap; text-overflow: ellipsis; }
     #head { text-style: bold; background: $surface; }
-    #held { height: 3; padding: 1 1; background: #b00020; color: white; text-style: bold; display: none; }
+    #held { height: auto; max-height: 5; padding: 1 1; display: none; }
+    #held { background: #b00020; color: white; text-style: bold; }
     #stalls { height: auto; max-height: 4; padding: 0 1; }
     #tasks { height: 1fr; }
     #filter { display: none; height: 3; }
@@ -176,6 +178,7 @@ class Top(App):
         self.number = None  # of the loop that is shown
         self.key, self.falling = "busy_seconds", True
         self.wanted = ""
+        self.touched = False  # somebody has moved the cursor
 
     def compose(self):
         yield Plain(id="head")
@@ -277,7 +280,9 @@ class Top(App):
             state = "PAUSED" if self.paused else "live"
         text = f"clearloop top · {self.feed.pid}"
         if snapshot is not None:
-            text += f" {one_line(snapshot['program'], 40)} · Python {one_line(snapshot['python'], 20)}"
+            name = snapshot["program"] or "?"
+            name = phrases.path(name) if name.startswith("/") else one_line(name, 60)
+            text += f" {name} · Python {one_line(snapshot['python'], 20)}"
             if len(snapshot["loops"]) > 1:
                 numbers = [entry["number"] for entry in snapshot["loops"]]
                 text += f" · loop {numbers.index(self.number) + 1} of {len(numbers)}" if self.number in numbers else ""
@@ -305,7 +310,7 @@ class Top(App):
         text = words.held(entry) if entry is not None else None
         banner.display = text is not None
         if text is not None:
-            banner.say(Text(f"!! {text}", no_wrap=True, overflow="ellipsis"))
+            banner.say(Text(f"!! {text}"))
 
     def _draw_stalls(self):
         places = sorted(self.snapshot["stalls"], key=lambda one: -(one.get("seconds") or 0))
@@ -344,8 +349,10 @@ class Top(App):
             table.add_row(*cells(task), key=str(task["id"]))
         if found:
             ids = [str(task["id"]) for task in found[:SHOWN]]
-            table.move_cursor(row=ids.index(chosen) if chosen in ids else min(row, len(ids) - 1), scroll=False)
-            table.scroll_to(y=top, animate=False)
+            if self.touched:  # the cursor stays with its task, else with the first row
+                row = ids.index(chosen) if chosen in ids else min(row, len(ids) - 1)
+                table.move_cursor(row=row, scroll=False)
+                table.scroll_to(y=top, animate=False)
         notes = []
         if self.wanted:
             notes.append(
@@ -378,6 +385,12 @@ class Top(App):
         if len(self.screen_stack) > 1 and action in FIRST_PAGE:
             return False
         return not (action in ("cancel_task", "pause", "details", "quit") and isinstance(self.screen, Ask))
+
+    def on_key(self, event):
+        self.touched = self.touched or event.key in ("up", "down", "pageup", "pagedown", "home", "end")
+
+    def on_mouse_down(self):
+        self.touched = True
 
     def on_resize(self):
         self._title_columns()

@@ -1,7 +1,8 @@
 """What `clearloop top` knows of a process: asked again and again, with what has changed between two answers.
 
-A process answers with numbers since its beginning. What a person wants to see is how it is now: so utilisation and lag
-are those of the time between two answers, and a task's times those since we began to ask (only then are they measured).
+A process answers with numbers since its beginning. What a person wants to see is how it is now: so utilisation is that
+of the time between two answers, lag that of the last ten seconds, and a task's times those since we began to ask (only
+then are they measured).
 No Textual in here: `--json` prints the same.
 """
 
@@ -14,6 +15,7 @@ from clearloop.show.process import Process, Refused, Unreachable
 
 HISTORY = 240  # samples of each loop that are kept for its curves
 PERCENTILES = ("50", "90", "99", "100")
+LAG_OVER = 10.0  # seconds that the percentiles of the lag are of
 GLANCE = 0.25  # seconds between two looks at whether the loop is held
 
 
@@ -28,6 +30,7 @@ class Feed:
         self.wanted = None  # the task whose details are shown
         self.history = {}  # number of the loop -> [(utilisation, lag)...]
         self.before = {}  # number of the loop -> its last answer
+        self.lags = {}  # number of the loop -> [(when, its histogram)...] of the last LAG_OVER
         self.held = {}  # task -> what it had been held when it was first seen
         self.hello = None
 
@@ -52,6 +55,7 @@ class Feed:
                     failed(f"process {self.pid} has ended" if gone else str(error), gone)
                     self.process.close()
                     self.before.clear()
+                    self.lags.clear()
                     if gone:
                         return
                 self.stop.wait(max(0.02, min(GLANCE, due - time.monotonic())))
@@ -127,8 +131,13 @@ class Feed:
             seconds = now - before["taken"]
             if seconds > 0 and entry.get("steps") is not None:
                 entry["steps_per_second"] = max(0.0, (entry["steps"] - before["steps"]) / seconds)
-            older = before.get("lags") or []
-            entry["lag"] = percentiles([n - (older[i] if i < len(older) else 0) for i, n in enumerate(lags)])
+        kept = self.lags.setdefault(number, deque())
+        kept.append((now, lags))
+        while len(kept) > 2 and now - kept[1][0] > LAG_OVER:
+            kept.popleft()
+        if len(kept) > 1:
+            older = kept[0][1]
+            entry["lag"] = percentiles([max(0, n - (older[i] if i < len(older) else 0)) for i, n in enumerate(lags)])
         held = entry.get("held_seconds")
         late = (entry.get("lag") or {}).get("99") or 0.0
         if entry.get("at") is not None and held:

@@ -65,13 +65,13 @@ def waits(task):
 
 
 def held(entry):
-    """`BLOCKED for 1.20 s: app.py:42 in f: time.sleep(1)`, of an entry of `loops`; None while nothing holds it."""
+    """`BLOCKED for 1.20 s by task a: app.py:42 in f: time.sleep(1)`, of an entry of `loops`; None: nothing holds it."""
     at = entry.get("at")
     if not isinstance(at, dict):
         return None
     who = at.get("task")
-    by = f" · task {one_line(who, 60)}" if who else ""
-    return f"BLOCKED for {seconds(entry.get('held_seconds'))}: {place(at)}{by}"
+    by = f" by task {one_line(who, 60)}" if who else ""
+    return f"BLOCKED for {seconds(entry.get('held_seconds'))}{by}: {place(at)}"
 
 
 def histogram(counts, width):
