@@ -99,8 +99,9 @@ class Scenario:
 
     def measurement(self, loop: str) -> tuple[Any, ...]:
         """What two rows must share for one measurement to serve both."""
-        api = self.api if loop == "clearloop" else ""
-        return (self.body, self.kind, api, self.n, self.load, self.connections, self.size, self.eager)
+        api = self.api if loop.startswith("clearloop") else ""
+        variant = loop if api and loop != "clearloop" else ""
+        return (self.body, self.kind, api, variant, self.n, self.load, self.connections, self.size, self.eager)
 
 
 def every_scenario() -> list[Scenario]:

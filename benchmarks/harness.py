@@ -100,7 +100,7 @@ def measure(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings
 def _order(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings, **more: Any) -> list[str]:
     order = {
         "scenario": scenario.name,
-        "loop": loop,
+        "loop": loops.base(loop),
         "heap": heap,
         "seconds": settings.seconds,
         "quick": settings.quick,
@@ -110,7 +110,7 @@ def _order(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings,
 
 
 @contextlib.contextmanager
-def _running(command: list[str], together: bool = False) -> Iterator[subprocess.Popen[bytes]]:
+def _running(command: list[str], together: bool = False, loop: str = "") -> Iterator[subprocess.Popen[bytes]]:
     """The child, killed at the end; what it wrote to stderr is told when the measurement fails.
 
     Children that run `together` share one CPU.  With one request in flight two processes take turns sleeping,
@@ -119,7 +119,7 @@ def _running(command: list[str], together: bool = False) -> Iterator[subprocess.
     """
     with tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=loops.environment()
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=loops.environment(loop)
         )
         try:
             if together:
@@ -164,7 +164,7 @@ def _answer(child: subprocess.Popen[bytes], limit: float) -> dict[str, Any]:
 
 
 def _steps(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) -> float:
-    with _running(_order(scenario, loop, heap, settings)) as child:
+    with _running(_order(scenario, loop, heap, settings), loop=loop) as child:
         return float(_answer(child, settings.limit)["figure"])
 
 
@@ -205,7 +205,7 @@ def _client(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings
             if SPEAKERS[scenario.load][0] != "visit":
                 raise Skipped("no C program does this row's work")
             return _price(scenario, str(port), settings, 0)
-        with _running(_order(scenario, loop, heap, settings, port=port)) as child:
+        with _running(_order(scenario, loop, heap, settings, port=port), loop=loop) as child:
             return float(_answer(child, settings.limit)["figure"])
 
 
@@ -215,7 +215,7 @@ def _server(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings
         floor = loop == loops.FLOOR
         command = _floor(scenario, path) if floor else _order(scenario, loop, heap, settings, path=path)
         alone = scenario.connections == 1
-        with _running(command, together=alone) as server:
+        with _running(command, together=alone, loop=loop) as server:
             port = _answer(server, START_LIMIT)["port"]
             where = path if scenario.load == "unix" else str(port)
             return _price(scenario, where, settings, server.pid, together=alone)
@@ -226,7 +226,7 @@ def _idle(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) 
     count = min(scenario.quick_n if settings.quick else scenario.n, open_files * 4 // 5)
     tls = ssl.create_default_context(cafile=CERTIFICATE) if scenario.load == "https" else None
     asked = b"GET / HTTP/1.1\r\n\r\n" if tls else b"x"
-    with _running(_order(scenario, loop, heap, settings)) as server, contextlib.ExitStack() as held:
+    with _running(_order(scenario, loop, heap, settings), loop=loop) as server, contextlib.ExitStack() as held:
         port = _answer(server, START_LIMIT)["port"]
 
         def connect(many: int) -> None:
@@ -245,9 +245,9 @@ def _idle(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) 
 
 
 def _startup(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) -> float:
-    command = [sys.executable, "-c", scenario.body(loop)]
+    command = [sys.executable, "-c", scenario.body(loops.base(loop))]
     done = subprocess.run(
-        command, env=loops.environment(), capture_output=True, text=True, timeout=START_LIMIT, check=False
+        command, env=loops.environment(loop), capture_output=True, text=True, timeout=START_LIMIT, check=False
     )
     if done.returncode:
         raise Failed((done.stderr.strip().splitlines() or [f"ended with status {done.returncode}"])[-1])

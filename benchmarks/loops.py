@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 OURS = "clearloop"
+# For --cost: clearloop without what watches it, all other things equal
+UNWATCHED = {"clearloop-off": {"CLEARLOOP_WATCH": "0", "CLEARLOOP_SLOW": "0", "CLEARLOOP_RECORD": "0"}}
+UNRECORDED = {"clearloop-watch": {"CLEARLOOP_RECORD": "0"}}
+VARIANTS = {**UNWATCHED, **UNRECORDED}
 FLOOR = "floor"  # the C servers of floor/
 TRANSPORTS = ("aiofastnet", "aiofastnet+uvloop")  # no loops: transports for another loop, asyncio's by default
 PEERS = ("asyncio", "uvloop", "rloop", "zuvloop", "zloop", *TRANSPORTS)
@@ -43,15 +47,25 @@ print(json.dumps(found))
 """
 
 
-def environment() -> dict[str, str]:
-    """The children's environment.  A checkout that was built in place is measured without being installed."""
+def base(name: str) -> str:
+    """The loop behind a variant of ours; any other name stands for itself."""
+    return OURS if name in VARIANTS else name
+
+
+def environment(name: str = "") -> dict[str, str]:
+    """The children's environment, for the variant of ours that `name` may be.
+
+    A checkout that was built in place is measured without being installed.
+    """
     env = dict(os.environ)
     source = Path(__file__).resolve().parent.parent / "src"
     if (source / OURS / "engine" / f"core{sysconfig.get_config_var('EXT_SUFFIX')}").exists():
         env["PYTHONPATH"] = os.pathsep.join(filter(None, (env.get("PYTHONPATH", ""), str(source))))
     env.pop("PYTHONASYNCIODEBUG", None)
     env.pop("PYTHONDEVMODE", None)
-    return env
+    for setting in ("CLEARLOOP_WATCH", "CLEARLOOP_SLOW", "CLEARLOOP_RECORD", "CLEARLOOP_RECORD_ALL"):
+        env.pop(setting, None)
+    return env | VARIANTS.get(name, {})
 
 
 def installed(names: tuple[str, ...] | list[str]) -> dict[str, dict[str, str]]:

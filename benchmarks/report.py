@@ -142,6 +142,34 @@ def markdown(results: Results, names: list[str], versions: dict[str, str], optio
     return "\n".join(text)
 
 
+def costs(results: Results, options: Any) -> str:
+    """The table of --cost: how many per cent more each row takes, from the best rounds, and from the medians.
+
+    The best rounds are the ones that the machine disturbed least.
+    """
+
+    def cell(row: Row, more: str, less: str) -> str:
+        parts = []
+        for choose in (max if row.scenario.more_is_better else min, statistics.median):
+            dear, cheap = (choose(row.series[name].figures) for name in (more, less))
+            parts.append(f"{100 * (row.advantage(cheap, dear) - 1):+.1f} %")
+        return f"{parts[0]} ({parts[1]})"
+
+    off, watched = (*loops.UNWATCHED, *loops.UNRECORDED)
+    head = ["row", "unit", "off", "watching", "recording", "both"]
+    table = [head, ["---"] + ["---:"] * (len(head) - 1)]
+    for row in results.rows.values():
+        if not all(row.series[name].figures for name in (off, watched, loops.OURS)):
+            continue  # the failures are told by themselves
+        pairs = ((watched, off), (loops.OURS, watched), (loops.OURS, off))
+        table.append(
+            [row.title, row.scenario.unit, _cell(row.series[off], [], off), *(cell(row, *pair) for pair in pairs)]
+        )
+    how = f"{options.rounds} × {options.seconds:g} s, of the best rounds (of the medians)"
+    text = [f"Python {platform.python_version()}, {machine()}; {how}.", ""]
+    return "\n".join([*text, *("| " + " | ".join(line) + " |" for line in table)])
+
+
 def machine() -> str:
     return f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} CPUs"
 

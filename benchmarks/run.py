@@ -50,6 +50,11 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="a smoke run: everything once and small, on clearloop and asyncio; its figures mean little",
     )
+    parser.add_argument(
+        "--cost",
+        action="store_true",
+        help="what watching and recording cost: clearloop as it is, without recording, and without both",
+    )
     parser.add_argument("--json", metavar="FILE", type=Path, help="every single figure, and the machine")
     parser.add_argument("--markdown", metavar="FILE", type=Path, help="the table, which also goes to stdout")
     parser.add_argument("--list", action="store_true", help="names and goals of the rows, and end")
@@ -82,6 +87,11 @@ def _positive(kind: Any) -> Any:
 
 def contestants(options: argparse.Namespace) -> tuple[list[str], dict[str, str], dict[str, str]]:
     """(loops to run, versions, why others are missing)."""
+    if options.cost:
+        found = loops.installed([loops.OURS])
+        versions = {name: facts["version"] for name, facts in found.items() if "version" in facts}
+        names = [loops.OURS, *loops.VARIANTS] if versions else []
+        return names, versions, {name: facts["missing"] for name, facts in found.items() if "missing" in facts}
     wanted = options.loops or ([loops.OURS, "asyncio"] if options.quick else list(loops.ALL))
     found = loops.installed(wanted)
     missing = {name: facts["missing"] for name, facts in found.items() if "missing" in facts}
@@ -105,7 +115,7 @@ def rounds(options: argparse.Namespace, names: list[str], results: report.Result
     watched = sys.stderr.isatty()
     for heap, block in blocks(options.rows, options.heaps):
         runners = [name for name in names if block[0].networked or name not in loops.TRANSPORTS]
-        if block[0].kind in (catalog.SERVER, catalog.CLIENT):
+        if block[0].kind in (catalog.SERVER, catalog.CLIENT) and not options.cost:
             runners.append(loops.FLOOR)
         taken: dict[Any, list[harness.Outcome]] = {}
         for turn in range(options.rounds):
@@ -147,7 +157,7 @@ def main(argv: list[str] | None = None) -> int:
         rounds(options, names, results)
     except KeyboardInterrupt:  # what has been measured until now is worth showing
         interrupted = True
-    text = report.markdown(results, names, versions, options)
+    text = report.costs(results, options) if options.cost else report.markdown(results, names, versions, options)
     print(text)
     if options.markdown:
         options.markdown.write_text(text + "\n")

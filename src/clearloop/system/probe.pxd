@@ -78,6 +78,7 @@ cdef struct Probe:
     int64_t delay_now
     int64_t sampled            # when the thread was looked at last
     int64_t in_gil             # how long the thread was seen waiting for the GIL
+    int64_t in_call            # how long it was seen waiting in a system call, for something other than the GIL
     int64_t in_gc              # how long the interpreter was seen collecting garbage
     int64_t in_fault           # how long it was blocked outside any system call: memory that the machine lacks
     int kind                   # what the last look saw

@@ -38,6 +38,7 @@ from cython.cimports.clearloop.system.clock import monotonic_ns
 from cython.cimports.clearloop.system.inside import (
     COLLECTING,
     FOR_GIL,
+    IN_CALL,
     IN_FAULT,
     cpu_time,
     descriptor_ready,
@@ -246,6 +247,7 @@ def facts_of(probe):
         probe.steps - probe.turn_steps,
         probe.slow,
         probe.threshold,
+        probe.in_call,
     )
     unlock()
     return facts
@@ -480,7 +482,7 @@ def forget_stretch(probe: cython.pointer(Probe)) -> cython.void:
     if probe.missed != 0 and probe.machine == 0:
         probe.machine = probe.missed
     probe.missed = 0
-    probe.late = probe.in_gil = probe.in_gc = probe.in_fault = 0
+    probe.late = probe.in_gil = probe.in_call = probe.in_gc = probe.in_fault = 0
     probe.delay_since = probe.sampled = probe.next_look = 0
     probe.mark_count = probe.mark_skip = 0
     probe.mark_stride = 1
@@ -552,6 +554,8 @@ def sample(probe: cython.pointer(Probe), now: int64_t) -> cython.void:
 def add_up(probe: cython.pointer(Probe), passed: int64_t) -> cython.void:
     if probe.kind == FOR_GIL:
         probe.in_gil += passed
+    elif probe.kind == IN_CALL:
+        probe.in_call += passed
     elif probe.kind == COLLECTING:
         probe.in_gc += passed
     elif probe.kind == IN_FAULT:
@@ -569,6 +573,8 @@ def catch_up(probe: cython.pointer(Probe), now: int64_t) -> cython.void:
         return
     if 2 * probe.in_gil > seen:
         probe.in_gil += passed
+    elif 2 * probe.in_call > seen:
+        probe.in_call += passed
     elif 2 * probe.in_gc > seen:
         probe.in_gc += passed
     else:

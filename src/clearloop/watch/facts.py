@@ -25,7 +25,10 @@ class Facts:
             steps,
             slow,
             self.threshold,
+            in_call,
         ) = values
+        # None where the system does not say what a thread does
+        self.in_call = in_call if self.doing else None
         # a turn of many steps (2) began with the turn, a step (1) with itself
         whole = (kind or slow) == 2
         self.began = turn_began if whole else step_began

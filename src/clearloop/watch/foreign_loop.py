@@ -385,6 +385,7 @@ class Facts:
         self.in_gil = int(stretch.in_gil * 1e9)
         self.in_gc = int(stretch.in_gc * 1e9)
         self.in_fault = int(stretch.in_fault * 1e9)
+        self.in_call = None
 
 
 _NOTES = {

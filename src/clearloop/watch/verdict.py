@@ -20,6 +20,12 @@ def judge(facts):
     rest -= facts.in_gil
     if rest < facts.threshold:
         return "gil"
+    if facts.in_call is not None:
+        # The waits were seen a tick at a time, and what nobody saw is not blamed on anyone: only what the thread itself
+        # computed, and the calls that it was found in, are its own
+        rest = min(rest, facts.cpu + facts.in_call)
+        if rest < facts.threshold // 2:
+            return "gil" if facts.in_gil > machine(facts) else "descheduled"
     if 2 * facts.cpu >= rest and rest - facts.in_gc < facts.threshold:
         return "gc"
     return "compute" if 2 * facts.cpu >= rest else "blocking"

@@ -8,6 +8,7 @@ logged once, and ends what is said of that stall; the watchdog goes on.
 
 import datetime
 import logging
+import threading
 import time
 
 from clearloop.engine import looking, names, registry
@@ -113,6 +114,8 @@ def ended(described, looked_at, spots, hog):
         stall = record(case, facts, sight, ongoing=False)
         if stall.task is None and sight is None:
             stall.task, stall.callback = task, callback
+        if stall.verdict == "blocking":
+            excuse(stall)
         stall.delayed_count = count
         stall.delayed = [Delayed(who, what, delay / 1e9) for who, what, delay in victims]
         enter(stall, task_number, sight)
@@ -199,6 +202,23 @@ def record(case, facts, sight, ongoing):
         stall.verdict = kind
     stall.note = note(kind, facts, case)
     return stall
+
+
+def excuse(stall):
+    """What looks like a blocking call and is none of the program's."""
+    if stall.steps == 1 and stall.file is None and stall.task is None and stall.callback is None:
+        # nothing of the program ran: the loop itself waited for a thread that the machine did not run
+        stall.verdict, stall.note = "descheduled", "the machine did not run the thread"
+    elif _starts_a_thread(stall.stack):
+        stall.verdict, stall.note = "gil", "a new thread could not start: another one held the GIL"
+
+
+def _starts_a_thread(stack):
+    """Whether the thread waits in Thread.start(), which ends when the new thread has run for the first time."""
+    for place, frame in enumerate(reversed(stack[-3:])):
+        if frame.file == threading.__file__ and frame.function == "Thread.start":
+            return all(below.file == threading.__file__ for below in stack[len(stack) - place :])
+    return False
 
 
 def note(kind, facts, case):
