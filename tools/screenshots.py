@@ -2,8 +2,8 @@
 
     python tools/screenshots.py [FOLDER]    docs/images unless said otherwise
 
-Needs clearloop installed (or PYTHONPATH=src), selenium, and Debian's chromium and chromium-driver; with
-pillow the pictures have 256 colours and are a third as large.
+Needs clearloop compiled in src, selenium, and Debian's chromium and chromium-driver; with pillow the pictures have 256
+colours and are a third as large.
 """
 
 import os
@@ -18,24 +18,32 @@ HOME = Path(__file__).parents[1]
 FLAGS = "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
 FLAGS += "--disable-component-update --disable-sync --hide-scrollbars"
 SIZE = (1280, 760)
-JOB_1 = "[...document.querySelectorAll('#table tbody tr')].find((r) => r.children[1].innerText === 'job 1').click()"
-# picture: program, scheme, what to do before it is taken
+SHOWN = Path("/tmp/demo")
+TRIES = 30
+# What is done before: false when a busy machine held somebody, too, and it has to be taken again.
+JOB_1 = """
+const rows = [...document.querySelectorAll("#table tbody tr")];
+rows.find((row) => row.children[1].innerText === "job 1").click();
+return rows.length === 10"""
+NO_RED = "return document.getElementById('details').innerText.startsWith('Nothing held the loop')"
+# picture: program, scheme, what is done before
 PICTURES = {
     "timeline-blocked.png": ("ten_jobs_blocked.py", "light", JOB_1),
-    "timeline-free.png": ("ten_jobs_free.py", "light", ""),
+    "timeline-free.png": ("ten_jobs_free.py", "light", NO_RED),
     "timeline-blocked-dark.png": ("ten_jobs_blocked.py", "dark", JOB_1),
 }
 
 
 def timeline(program, path):
-    """The page of an example, by the command that users type."""
-    environment = {**os.environ, "CLEARLOOP_LIVE": "0"}
-    subprocess.run(
-        [sys.executable, "-m", "clearloop", "run", "--timeline", path, f"examples/{program}"],
-        check=True,
-        cwd=HOME,
-        env=environment,
-    )
+    """The page of an example, by the command that users type, in a folder whose name may be seen."""
+    SHOWN.mkdir()
+    try:
+        shutil.copy(HOME / "examples" / program, SHOWN)
+        environment = {**os.environ, "CLEARLOOP_LIVE": "0", "PYTHONPATH": str(HOME / "src")}
+        words = [sys.executable, "-m", "clearloop", "run", "--timeline", path, program]
+        subprocess.run(words, check=True, cwd=SHOWN, env=environment)
+    finally:
+        shutil.rmtree(SHOWN)
 
 
 def chromium(profile):
@@ -50,6 +58,7 @@ def chromium(profile):
 
 
 def take(driver, page, scheme, action, path):
+    """Take the picture; False when what it is to show is not there."""
     width, height = SIZE
     metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
@@ -63,7 +72,8 @@ def take(driver, page, scheme, action, path):
     while driver.execute_script("return document.documentElement.dataset.state") != "ready":
         assert time.monotonic() < deadline, "the page does not get ready"
         time.sleep(0.05)
-    driver.execute_script(action)
+    if not driver.execute_script(action):
+        return False
     time.sleep(0.5)  # it rests: drawn finely
     driver.save_screenshot(str(path))
     try:
@@ -73,20 +83,23 @@ def take(driver, page, scheme, action, path):
     else:
         Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path}: {path.stat().st_size // 1024} KiB")
+    return True
 
 
 def main():
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else HOME / "docs" / "images").absolute()
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
-        pages = {}
-        for program in sorted({program for program, _, _ in PICTURES.values()}):
-            pages[program] = Path(temporary, program).with_suffix(".html")
-            timeline(program, pages[program])
         driver = chromium(Path(temporary, "profile"))
         try:
             for name, (program, scheme, action) in PICTURES.items():
-                take(driver, pages[program], scheme, action, folder / name)
+                for _ in range(TRIES):
+                    page = Path(temporary, program).with_suffix(".html")
+                    timeline(program, page)
+                    if take(driver, page, scheme, action, folder / name):
+                        break
+                else:
+                    sys.exit(f"{name}: the machine is too busy for a picture of what the program does by itself")
         finally:
             driver.quit()
 
