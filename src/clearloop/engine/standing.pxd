@@ -3,6 +3,7 @@ from clearloop.engine.scheduler cimport Scheduler
 
 cdef class Look:
     cdef Scheduler loop
+    cdef object other       # the loop, when it is asyncio's own
     cdef object now         # ns of the loop's clock, None when that is the program's own
     cdef dict deadlines     # address of a sleeping future -> when it wakes
     cdef dict limits        # address of a task -> deadlines of its timeouts
@@ -13,5 +14,4 @@ cdef class Look:
     cdef object left(self, object deadline)
     cdef int read_timers(self) except -1
     cdef int note_limit(self, object task, object deadline) except -1
-    cdef int find_holders(self, list rows, list others) except -1
     cdef int read_other_timers(self, object loop) except -1

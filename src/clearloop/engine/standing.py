@@ -2,7 +2,8 @@
 
 It is asked from the live view's thread, of a loop that may be blocked or in the middle of a step.  So one look runs in
 one go, as those of looking.py do: compiled, with the collector kept out, and without a line of Python code in between;
-nothing of the program's runs, no object of it is kept, and what comes out is names, numbers and code objects.
+nothing of the program's runs, no object of it is kept, and what comes out is names, numbers and code objects.  A task
+takes some 10 us: of many tasks some hundred are looked at in one go, so that the loop is not held up for long.
 
 Who holds a lock is written down nowhere, since a lock would pay for that with every acquire.  It is found instead:
 whoever is inside `async with lock` has the lock's `__aexit__` among the values of its coroutine.
@@ -11,6 +12,7 @@ whoever is inside `async with lock` has the lock's `__aexit__` among the values 
 import asyncio
 import gc
 import types
+import weakref
 
 import cython
 from cython.cimports.clearloop.engine.future import PENDING, Future
@@ -37,7 +39,18 @@ from cython.cimports.libc.stdint import int64_t, uintptr_t
 from clearloop.engine.looking import frames_of
 from clearloop.engine.names import coroutine_name, plain, task_name, type_name
 
-__all__ = ["activity", "find", "frames_of", "identity", "task", "tasks"]
+__all__ = [
+    "activity",
+    "any_locks",
+    "begin",
+    "everybody",
+    "find",
+    "find_other",
+    "frames_of",
+    "holders",
+    "identity",
+    "rows",
+]
 
 DEEPEST = cython.declare(cython.Py_ssize_t, 1000)  # awaits in a chain
 MOST_CHILDREN = cython.declare(cython.Py_ssize_t, 1000)
@@ -53,6 +66,7 @@ _ASYNCIO_TIMEOUT = cython.declare(object, asyncio.timeouts.Timeout)
 _type_module = cython.declare(object, type.__dict__["__module__"].__get__)
 _type_short_name = cython.declare(object, type.__dict__["__name__"].__get__)
 _type_bases = cython.declare(object, type.__dict__["__mro__"].__get__)
+_reference = cython.declare(object, weakref.ref)
 _all_tasks = cython.declare(object, asyncio.all_tasks)
 
 # What a coroutine function of asyncio's or ours waits for, where the future that it awaits does not tell: by the end of
@@ -120,55 +134,6 @@ def find(loop: Scheduler, number):
     return None
 
 
-def tasks(loop: Scheduler, most: cython.Py_ssize_t):
-    """(rows, how many tasks there are): a dict for each of the first `most` unfinished tasks, oldest first."""
-    others: list = foreign(loop)
-    collects: cython.bint = PyGC_Disable()
-    try:
-        look: Look = Look.__new__(Look)
-        look.loop = loop
-        look.read_timers()
-        rows: list = []
-        place: cython.pointer(PyObject) = loop.first_task
-        while place != cython.NULL and len(rows) < most:
-            rows.append(row_of(look, cython.cast(object, place)))
-            place = cython.cast(Task, place).next_task
-            if place == loop.first_task:
-                break
-        for other in others:
-            if len(rows) >= most:
-                break
-            row = foreign_row(look, other)
-            if row is not None:
-                rows.append(row)
-        look.find_holders(rows, [])
-        return rows, loop.task_count + len(others)
-    finally:
-        if collects:
-            PyGC_Enable()
-
-
-def task(loop: Scheduler, task):
-    """The row of one task; None when it has ended."""
-    collects: cython.bint = PyGC_Disable()
-    try:
-        look: Look = Look.__new__(Look)
-        look.loop = loop
-        look.read_timers()
-        if isinstance(task, Task):
-            if cython.cast(Future, task).state != PENDING:
-                return None
-            row = row_of(look, task)
-        else:
-            row = foreign_row(look, task)
-        if row is not None:
-            look.find_holders([row], [])
-        return row
-    finally:
-        if collects:
-            PyGC_Enable()
-
-
 def find_other(loop, number):
     """find(), of a loop that is not ours."""
     for task in foreign(loop):
@@ -177,38 +142,79 @@ def find_other(loop, number):
     return None
 
 
-def other_tasks(loop, most: cython.Py_ssize_t):
-    """tasks(), of a loop that is not ours."""
-    others: list = foreign(loop)
+def everybody(loop):
+    """Weak references to the unfinished tasks, oldest first; those of asyncio's own class behind ours."""
+    found: list = []
+    place: cython.pointer(PyObject) = cython.NULL
+    if isinstance(loop, Scheduler):
+        place = cython.cast(Scheduler, loop).first_task
+    while place != cython.NULL:
+        found.append(_reference(cython.cast(object, place)))
+        place = cython.cast(Task, place).next_task
+        if place == cython.cast(Scheduler, loop).first_task:
+            break
+    found.extend([_reference(other) for other in foreign(loop)])
+    return found
+
+
+def begin(loop):
+    """What rows() and holders() need, to be used for some hundred tasks at a time, so that the loop may run between."""
+    look: Look = Look.__new__(Look)
+    if isinstance(loop, Scheduler):
+        look.loop = loop
+    else:
+        look.other = loop
+    look.locked = []
+    return look
+
+
+def rows(look: Look, references: list):
+    """A dict for each task that has not ended."""
     collects: cython.bint = PyGC_Disable()
     try:
-        look: Look = Look.__new__(Look)
-        look.read_other_timers(loop)
-        rows: list = []
-        for other in others:
-            if len(rows) >= most:
-                break
-            row = foreign_row(look, other)
+        # addresses are used again when the loop has run; many timers are read once nevertheless
+        if look.loop is None:
+            if look.deadlines is None:
+                look.read_other_timers(look.other)
+        elif look.deadlines is None or look.loop.timers.size < 2000:
+            look.read_timers()
+        found: list = []
+        for reference in references:
+            task = reference()
+            row = None
+            if isinstance(task, Task):
+                if cython.cast(Future, task).state == PENDING:
+                    row = row_of(look, task)
+            elif task is not None:
+                row = foreign_row(look, task)
             if row is not None:
-                rows.append(row)
-        look.find_holders(rows, others)
-        return rows, len(others)
+                found.append(row)
+        return found
     finally:
         if collects:
             PyGC_Enable()
 
 
-def other_task(loop, task):
-    """task(), of a loop that is not ours."""
-    others: list = foreign(loop)
+def any_locks(look: Look):
+    """Whether somebody waits for a lock, so that holders() has something to find."""
+    return bool(look.locked)
+
+
+def holders(look: Look, references: list):
+    """Write down which of these tasks hold the locks that others wait for."""
     collects: cython.bint = PyGC_Disable()
     try:
-        look: Look = Look.__new__(Look)
-        look.read_other_timers(loop)
-        row = foreign_row(look, task)
-        if row is not None:
-            look.find_holders([row], others)
-        return row
+        wanted: dict = {}
+        waiting: set = set()
+        for row, found in look.locked:
+            wanted.setdefault(found["object"], []).append(found)
+            waiting.add((row["id"], found["object"]))
+        for reference in references:
+            task = reference()
+            if isinstance(task, Task):
+                look_for_exits(task, cython.cast(Task, task).coro, wanted, waiting)
+            elif task is not None and not _FUTURE.done(task):
+                look_for_exits(task, _FOREIGN_TASK.get_coro(task), wanted, waiting)
     finally:
         if collects:
             PyGC_Enable()
@@ -263,7 +269,6 @@ class Look:
         """Deadlines, by what waits for them."""
         self.deadlines = {}
         self.limits = {}
-        self.locked = []
         self.now = monotonic_ns() if self.loop.own_clock else None
         timers: Timers = self.loop.timers
         place: cython.Py_ssize_t
@@ -390,29 +395,6 @@ class Look:
         if found is not None and found["kind"] == "lock":
             self.locked.append((row, found))
         return found
-
-    def find_holders(self, rows, others):
-        """Who is inside `async with` of the locks that others wait for: a task of our loop's, or one of `others`."""
-        if not self.locked:
-            return 0
-        wanted: dict = {}
-        waiting: set = set()
-        for row, found in self.locked:
-            wanted.setdefault(found["object"], []).append(found)
-            waiting.add((row["id"], found["object"]))
-        for other in others:
-            if is_a(type(other), _FOREIGN_TASK):
-                look_for_exits(other, _FOREIGN_TASK.get_coro(other), wanted, waiting)
-        if self.loop is None:
-            return 0
-        place: cython.pointer(PyObject) = self.loop.first_task
-        while place != cython.NULL:
-            task: Task = cython.cast(Task, place)
-            look_for_exits(task, task.coro, wanted, waiting)
-            place = task.next_task
-            if place == self.loop.first_task:
-                break
-        return 0
 
 
 @cython.cfunc
@@ -609,19 +591,28 @@ def hint(coroutines: list, row: dict):
     place: cython.Py_ssize_t = len(coroutines) - 1
     least: cython.Py_ssize_t = place - 3
     while place >= 0 and place > least:
-        coroutine = coroutines[place]
+        kind = kind_of_place(coroutines[place])
+        if kind == "event" and place > 0 and kind_of_place(coroutines[place - 1]) == "queue join":
+            place -= 1  # asyncio's queue is joined by way of an event of its own
+            kind = "queue join"
+        if kind is not None:
+            return hinted(kind, coroutines[place], row)
         place -= 1
-        if type(coroutine) is not _COROUTINE:
-            continue
-        code = coroutine.cr_code
-        path = plain(code.co_filename)
-        name = plain(code.co_name)
-        if path is None or name is None:
-            continue
-        path = code.co_filename.replace("\\", "/")
-        for (tail, function), kind in _PLACES.items():
-            if function == name and path.endswith(tail):
-                return hinted(kind, coroutine, row)
+    return None
+
+
+@cython.cfunc
+def kind_of_place(coroutine):
+    if type(coroutine) is not _COROUTINE:
+        return None
+    code = coroutine.cr_code
+    name = plain(code.co_name)
+    path = code.co_filename
+    if type(path) is not str or name is None:
+        return None
+    for (tail, function), kind in _PLACES.items():
+        if function == name and path.endswith(tail):
+            return kind
     return None
 
 

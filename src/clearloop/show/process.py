@@ -239,7 +239,7 @@ def _connect(pid, seconds):
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             sock.settimeout(seconds)
-            sock.connect(path)
+            _knock(sock, path, seconds)
             if peers.credentials(sock)[0] not in (pid, None):
                 raise ConnectionRefusedError
             return sock
@@ -252,6 +252,18 @@ def _connect(pid, seconds):
             sock.close()
             unsafe = f"process {pid} cannot be asked: {os.strerror(error.errno or errno.EIO)}"
     raise Unreachable(unsafe or why_not(pid))
+
+
+def _knock(sock, path, seconds):
+    """Connect; while so many stand at the door that there is no room behind it, again."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            return sock.connect(path)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise TimeoutError from None
+            time.sleep(0.005)
 
 
 def why_not(pid):

@@ -12,8 +12,10 @@ import socket
 import struct
 import sys
 import time
+import weakref
 
 from clearloop.engine import registry, standing
+from clearloop.engine.scheduler import Scheduler
 from clearloop.watch import code, program, statistics
 from clearloop.watch.plain_text import one_line
 
@@ -99,15 +101,17 @@ def _tasks(request, state):
     places = Places()
     found, total = [], 0
     for number, loop in _loops():
-        rows, count = standing.tasks(loop, most - len(found))
-        total += count
+        references = standing.everybody(loop)
+        total += len(references)
         times, held = statistics.times_of(loop), statistics.held_of(loop._watch_number())
-        found.extend(_task(number, loop, row, places, times, held) for row in rows)
+        for row in _rows(loop, references, references[: most - len(found)]):
+            found.append(_task(number, loop, row, places, times, held))
     for one in _attached():
-        rows, count = standing.other_tasks(one.loop, most - len(found))
-        total += count
+        references = standing.everybody(one.loop)
+        total += len(references)
         times, held = one.task_times(), statistics.held_of(one.number)
-        found.extend(_task(one.number, None, row, places, times, held) for row in rows)
+        for row in _rows(one.loop, references, references[: most - len(found)]):
+            found.append(_task(one.number, None, row, places, times, held))
     return {
         "time": time.time(),
         "total": total,
@@ -122,14 +126,14 @@ def _stack(request, state):
     loop, task = _find(request)
     places = Places()
     one = next((one for one in _attached() if one.loop is loop), None)
-    row = standing.task(loop, task) if one is None else standing.other_task(loop, task)
-    if row is None:
+    rows = _rows(loop, standing.everybody(loop), [weakref.ref(task)])
+    if not rows:
         raise Failed("the task has ended")
     if one is None:
         times, held = statistics.times_of(loop), statistics.held_of(loop._watch_number())
-        found = _task(_number_of(loop), loop, row, places, times, held, whole=True)
+        found = _task(_number_of(loop), loop, rows[0], places, times, held, whole=True)
     else:
-        found = _task(one.number, None, row, places, one.task_times(), statistics.held_of(one.number), whole=True)
+        found = _task(one.number, None, rows[0], places, one.task_times(), statistics.held_of(one.number), whole=True)
     return {"task": found, "places": places.found}
 
 
@@ -220,6 +224,28 @@ def _attached():
 
 def _entries():
     return [_loop(number, loop) for number, loop in _loops()] + [one.entry() for one in _attached()]
+
+
+def _rows(loop, everybody, wanted):
+    """Where the wanted tasks stand; who holds the locks that they wait for may be anybody."""
+    look = standing.begin(loop)
+    found = []
+    for some in _in_slices(loop, wanted):
+        found.extend(standing.rows(look, some))
+    if standing.any_locks(look):
+        for some in _in_slices(loop, everybody):
+            standing.holders(look, some)
+    return found
+
+
+def _in_slices(loop, references):
+    """Parts of a list of tasks; between two of them the loop may run, unless it is blocked anyway."""
+    for start in range(0, len(references), _SLICE):
+        if start:
+            held = standing.activity(loop)[1] if isinstance(loop, Scheduler) else None
+            if held is None or held < HELD_FROM:
+                time.sleep(0)
+        yield references[start : start + _SLICE]
 
 
 def _number_of(wanted):

@@ -140,9 +140,7 @@ class Times(dict):
 
 def stall_places(most=100):
     """The places that have held a loop, the most costly first."""
-    reporting = sys.modules.get("clearloop.watch.reporting")
-    if reporting is None:
-        return []
+    places = _reported("_places", None)
     return [
         {
             "file": place.file,
@@ -153,7 +151,7 @@ def stall_places(most=100):
             "seconds": place.seconds,
             "longest_seconds": place.longest,
         }
-        for place in reporting._places.all()[:most]
+        for place in (places.all()[:most] if places is not None else ())
     ]
 
 
@@ -165,8 +163,7 @@ def held_of(number):
 
 def counts():
     """How many findings there were, by verdict or kind."""
-    reporting = sys.modules.get("clearloop.watch.reporting")
-    return dict(reporting.counts) if reporting is not None else {}
+    return dict(_reported("counts", {}))
 
 
 class _TaskTimes:
@@ -204,9 +201,12 @@ def _native(loop):
 
 
 def _stalls(loop):
-    # not imported: there was none; without the name: the watchdog's thread is about to import it
-    by_loop = getattr(sys.modules.get("clearloop.watch.reporting"), "by_loop", {})
-    return dict(by_loop.get(loop._watch_number(), {}))
+    return dict(_reported("by_loop", {}).get(loop._watch_number(), {}))
+
+
+def _reported(name, otherwise):
+    """What watch/reporting.py knows, if it was ever needed; another thread may just be importing it."""
+    return getattr(sys.modules.get("clearloop.watch.reporting"), name, otherwise)
 
 
 def percentiles(lags):
