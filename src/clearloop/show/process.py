@@ -296,7 +296,7 @@ def _kind(pid):
     if "clearloop" in text and "/engine/scheduler." in text:
         return None
     if "python" in text:
-        return "it is a Python process that does not run on clearloop"
+        return "it is a Python process that does not run on clearloop ('clearloop attach' may watch it)"
     return "it is not a Python process"
 
 
