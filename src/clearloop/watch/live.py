@@ -95,10 +95,15 @@ class Server:
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             _remove_stale(self.path)
-            listening.bind(self.path)
-            os.chmod(self.path, 0o600)
+            # by another name until it listens: who sees the socket can connect to it
+            hidden = self.path + ".new"
+            if os.path.lexists(hidden):
+                os.unlink(hidden)
+            listening.bind(hidden)
+            os.chmod(hidden, 0o600)
             listening.setblocking(False)
             listening.listen(BACKLOG)
+            os.rename(hidden, self.path)
             bell, knocker = os.pipe()  # no eventfd: all of those have the same identity
         except BaseException:
             listening.close()
