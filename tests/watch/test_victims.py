@@ -32,6 +32,22 @@ def test_ten_jobs_of_which_one_sleeps(seen):
     assert all(HALF <= victim.seconds <= stall.seconds for victim in stall.delayed)
 
 
+def test_who_waits_for_several_waits_for_the_last_of_them(seen):
+    async def job(number):
+        if number in (5, 9):
+            time.sleep(LONG)
+
+    async def main():
+        tasks = [asyncio.create_task(job(number), name=f"job {number}") for number in range(10)]
+        await clearloop.gather(*tasks)
+
+    seen.run(main)
+    first, second = seen.blamed
+    assert sorted(victim.task for victim in first.delayed) == [f"job {number}" for number in range(6, 10)]
+    assert first.delayed_count == 4
+    assert (second.delayed_count, second.delayed) == (0, []), "and not who gathers: the last job has just ended"
+
+
 def test_what_the_block_made_ready_at_its_end_did_not_wait(seen):
     async def late():
         pass

@@ -13,10 +13,13 @@ Entries that nobody saw in the ring were put there by the end of the block itsel
 
 import cython
 from cython.cimports.clearloop.engine.names import task_behind
+from cython.cimports.clearloop.engine.future import RETURNED, Future
+from cython.cimports.clearloop.engine.gather import ChildDone
 from cython.cimports.clearloop.engine.runnable import Runnable
 from cython.cimports.clearloop.engine.scheduler import Scheduler
 from cython.cimports.clearloop.engine.task import Task
 from cython.cimports.clearloop.engine.timers import Timers
+from cython.cimports.clearloop.engine.wait_core import Arrival
 from cython.cimports.clearloop.system.probe import SLOW_TURN
 from cython.cimports.clearloop.system.watchdog import events_since, facts_of, hand_over, ready_since, stretch_ends
 from cython.cimports.libc.stdint import int64_t, uint64_t
@@ -64,13 +67,14 @@ def ready_ones(
     place: uint64_t = loop.ready.head
     end: uint64_t = loop.ready.tail
     since: int64_t
+    arrived: dict = {}
     while place < end:
         since = ready_since(loop.probe, place, began)
         if since < 0 and (after_poll or place - loop.ready.head < remaining):
             since = began
         entry = cython.cast(object, loop.ready.items[place & loop.ready.mask])
         place += 1
-        if since < 0 or cython.cast(Runnable, entry).dead:
+        if since < 0 or cython.cast(Runnable, entry).dead or not leads_on(entry, arrived):
             continue
         count += 1
         # names cost: beyond the hundred, only the number counts.  The ring is in order: the first waited longest
@@ -78,6 +82,36 @@ def ready_ones(
             task, callback = describe(entry)
             victims.append((task, callback, now - since))
     return count
+
+
+@cython.cfunc
+@cython.exceptval(-1)
+def leads_on(entry, arrived: dict) -> cython.bint:
+    """Whether anybody could have gone on when the entry had run: of gather() and wait(), the last child's word alone.
+
+    `arrived` counts the others that stand in the ring.
+    """
+    whole: object
+    child: object
+    left: cython.Py_ssize_t
+    if isinstance(entry, ChildDone):
+        child = cython.cast(ChildDone, entry).child
+        if not cython.cast(ChildDone, entry).outer.keep_errors and (
+            not isinstance(child, Future) or cython.cast(Future, child).state != RETURNED
+        ):
+            return True  # its error ends the waiting
+        whole = cython.cast(ChildDone, entry).outer
+        left = cython.cast(ChildDone, entry).outer.left
+    elif isinstance(entry, Arrival):
+        if cython.cast(Arrival, entry).gate.on_first or cython.cast(Arrival, entry).gate.on_error:
+            return True
+        whole = cython.cast(Arrival, entry).gate
+        left = cython.cast(Arrival, entry).gate.left
+    else:
+        return True
+    here: cython.Py_ssize_t = arrived.get(id(whole), 0) + 1
+    arrived[id(whole)] = here
+    return here == left
 
 
 @cython.cfunc
