@@ -12,9 +12,9 @@ Entries that nobody saw in the ring were put there by the end of the block itsel
 """
 
 import cython
-from cython.cimports.clearloop.engine.names import task_behind
 from cython.cimports.clearloop.engine.future import RETURNED, Future
 from cython.cimports.clearloop.engine.gather import ChildDone
+from cython.cimports.clearloop.engine.names import task_behind
 from cython.cimports.clearloop.engine.runnable import Runnable
 from cython.cimports.clearloop.engine.scheduler import Scheduler
 from cython.cimports.clearloop.engine.task import Task
