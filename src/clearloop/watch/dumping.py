@@ -1,6 +1,6 @@
 """Dumps: what the recorder of every loop holds, written to a file that says all that is needed to read it.
 
-    collect   under the GIL: the rings are copied (a millisecond for 8 MiB), live tasks are listed, tables are taken
+    collect   under the GIL: the rings are copied (some 10 ms for 8 MiB), live tasks are listed, tables are taken
     encode    chunk by chunk, as they are wanted: lines are looked up in sources, JSON is made, records are cut up
     write     each chunk as soon as it is there
 
