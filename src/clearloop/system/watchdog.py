@@ -53,6 +53,7 @@ from cython.cimports.clearloop.system.posix_thread import (
     lock,
     ring_bell,
     ring_end,
+    see_off,
     start_thread,
     thread_init,
     unlock,
@@ -102,6 +103,7 @@ OBSERVING = cython.declare(cython.int, 3)  # it has or wants the GIL
 _probes = cython.declare(cython.pointer(Probe), cython.NULL)
 _where = cython.declare(cython.int, 0)
 _stop = cython.declare(cython.bint, False)    # the thread shall end
+_tid = cython.declare(cython.int, 0)          # of the thread, or of the last one
 _barred = cython.declare(cython.bint, False)  # no thread shall be started: the interpreter ends
 _not_before = cython.declare(int64_t, 0)      # when the observer may be called again
 _failed = cython.declare(cython.bint, False)  # it was said that the observer has failed
@@ -309,7 +311,7 @@ def events_since(probe, otherwise):
 @cython.exceptval(check=False)
 def body(argument: cython.p_void) -> cython.p_void:
     """The thread: look, sleep for a tick, look again."""
-    global _where, _threads, _rung, _live_at
+    global _where, _threads, _rung, _live_at, _tid
     tick: int64_t
     due: int64_t = 0
     now: int64_t
@@ -320,6 +322,7 @@ def body(argument: cython.p_void) -> cython.p_void:
     tid: cython.int = own_tid()
     wanted: cython.pointer(Probe)
     lock()
+    _tid = tid
     while True:
         now = monotonic_ns()
         late = now - due if due != 0 and now - due > LATE_FROM else 0
@@ -858,7 +861,7 @@ def give_up(probe: cython.pointer(Probe)) -> cython.int:
 
 def stop():
     """End the thread when it has told what it knows: before a fork, and when the interpreter ends."""
-    global _stop
+    global _stop, _tid
     state: cython.pointer(PyThreadState) = PyEval_SaveThread()
     left: int64_t = FAREWELL
     until: int64_t = monotonic_ns() + left
@@ -869,7 +872,12 @@ def stop():
         wait_for_end(left if left < 50_000_000 else 50_000_000)
         left = until - monotonic_ns()
     ended: cython.bint = _where == NONE
+    tid: cython.int = 0
+    if ended:
+        tid = _tid
+        _tid = 0
     unlock()
+    see_off(tid)
     PyEval_RestoreThread(state)
     return ended
 

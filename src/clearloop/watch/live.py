@@ -16,11 +16,13 @@ import atexit
 import os
 import select
 import socket
+import time
 
 from clearloop.system import watchdog
 from clearloop.watch import folders
 
 BACKLOG = 64
+_AFTER_FORK = 0.1  # seconds until it answers again: a program that forks all the time is not held up each time
 _PAUSE = 0.1  # seconds that a fork waits for a thread that is just answering
 
 _server = None
@@ -128,6 +130,7 @@ class Server:
 
     def run(self):
         """The thread."""
+        self.thread = _thread.get_native_id()
         try:
             _name_thread()
             self.serve()
@@ -191,7 +194,7 @@ class Server:
         self.thread_ended.release()
         if self.bell.still_there():
             os.read(self.bell.fd, 1)
-        return True
+        return _has_gone(self.thread)
 
     def close(self, remove):
         for held in (self.door, self.bell, self.knocker):
@@ -239,6 +242,15 @@ def say_failure(error):
         return
 
 
+def _has_gone(thread):
+    """Wait for the system's part of a thread that has run its last line: fork counts it, too."""
+    for _ in range(200):
+        if not os.path.exists(f"/proc/self/task/{thread}"):
+            return True
+        time.sleep(0.0001)
+    return False
+
+
 def _before_fork():
     if _server is not None:
         _server.pause(_PAUSE)
@@ -246,7 +258,7 @@ def _before_fork():
 
 def _after_fork():
     if _server is not None:
-        watchdog.want_live(0)
+        watchdog.want_live(_AFTER_FORK)
 
 
 def _in_child():
