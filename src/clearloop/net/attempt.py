@@ -23,6 +23,7 @@ from clearloop.net.sockets import sock_connect
 
 _PLAIN = cython.declare(object, _socket.socket)
 _SOCKET = cython.declare(object, socket.socket)
+POLL_NOW = cython.declare(cython.Py_ssize_t, 1 << 20)
 _NONBLOCK = cython.declare(object, getattr(socket, "SOCK_NONBLOCK", 0))
 _sock_connect = cython.declare(object, sock_connect)
 
@@ -101,6 +102,8 @@ def connect(loop: Scheduler, family, kind, proto, address):
         attempt.family = family
         attempt.proto = proto
         attempt.fd = plain.detach()
+        # A server of this very loop hears of it before we go on: there may be nothing to make us wait for the kernel
+        loop.since_poll = POLL_NOW
     finally:
         plain.close()
     return attempt
