@@ -1,7 +1,4 @@
-"""The Perfetto trace, read back with the messages of the official package: tracks, slices, flows, counters.
-
-Where that package can also fetch its trace processor, the trace goes through it as well; it needs a network.
-"""
+"""The Perfetto trace, read back with the messages of the official package: tracks, slices, flows, counters."""
 
 import stat
 import sys

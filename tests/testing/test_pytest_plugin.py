@@ -315,3 +315,41 @@ def test_a_loop_of_another_make_is_warned_of(suite):
 def test_limits_that_are_none(suite, ini, mark):
     ran = suite.run(f"@pytest.mark.no_stall{mark}\ndef test_it(): pass\n", ini=ini)
     assert ran.returncode != 0 and "no_stall wants a number of seconds" in ran.stdout + ran.stderr
+
+
+def test_what_a_test_without_a_limit_did_is_not_the_next_ones_fault(suite):
+    ran = suite.run(
+        """
+        @pytest.mark.no_stall(seconds=0)
+        @pytest.mark.parametrize("n", range(5))
+        def test_taken_out(n):
+            asyncio.run(blocks(0.15))
+
+        def test_next():
+            asyncio.run(wait())
+
+        def test_blocks():
+            asyncio.run(blocks())
+        """,
+        "-p",
+        "no:randomly",
+        ini="no_stall = 0.1",
+    )
+    assert counts(ran) == {"passed": 6, "failed": 1}, ran.stdout
+    assert "FAILED test_suite.py::test_blocks" in ran.stdout
+
+
+def test_virtual_time_is_refused_to_a_coroutine_that_another_plugin_runs(suite):
+    ran = suite.run(
+        """
+        @pytest.mark.asyncio
+        async def test_an_hour(virtual_clock):
+            await asyncio.sleep(3600)
+
+        def test_another(virtual_clock):
+            virtual_clock.run(asyncio.sleep(3600))
+        """,
+        plugins=["pytest_asyncio"],
+    )
+    assert (counts(ran)["passed"], counts(ran)["error"]) == (1, 1), ran.stdout
+    assert "hand its coroutine to virtual_clock.run()" in ran.stdout

@@ -114,13 +114,14 @@ class Call(Future):
         self.stage = ENDED
         # Under the GIL from here on: the loop cannot close in between
         if not self.native:
-            if not self.loop.is_closed():
+            if self.loop.is_closed():
+                self.forget()
+            else:
                 self.loop.call_soon_threadsafe(self._come_home)
             return 0
         loop: Scheduler = self.loop
         if loop.closed:
-            if raised and self.mode != FREE:
-                self.report_late(outcome)
+            self.forget()
             return 0
         ring_push(cython.address(loop.ready), self)
         if loop.poller.waiting == 1:
@@ -178,13 +179,17 @@ class Call(Future):
             self.fail(wrapped)
         else:
             self.fail(outcome)
+        if self.cancel_requested:
+            self._ended_late()
         self.func = None
         return 0
 
     def forget(self):
-        """The loop closes with the outcome still on its way."""
+        """The loop closes, or is closed, with the outcome still on its way."""
         if self.raised and self.mode != FREE:
             self.report_late(self.outcome)
+        if self.cancel_requested:
+            self._ended_late()
         return 0
 
     def home(self):
@@ -234,12 +239,16 @@ class Call(Future):
             return 0
         how = "abandoned" if self.mode == DROPPED else "cancelled"
         message = f"{place(self.func)} raised after the call was {how}"
+        if not isinstance(error, concurrent.futures.BrokenExecutor) or not self._fell(message, error):
+            self._tell_late(message, error)
+        return 0
+
+    def _tell_late(self, message, error):
         if self.loop.is_closed():
             logger.error(message, exc_info=(type(error), error, error.__traceback__))
-            return 0
+            return
         context = {"message": message, "exception": error, "future": self}
         self.report(context)
-        return 0
 
     # ---- the recorder ----------------------------------------------------------------------------------------------
 
@@ -269,6 +278,13 @@ class Call(Future):
         return 0
 
     # ---- for subclasses and for who looks on -----------------------------------------------------------------------
+
+    def _fell(self, message, error):
+        """Its pool broke after it was cancelled; whether that is told elsewhere."""
+        return False
+
+    def _ended_late(self):
+        """It was cancelled, and now it has ended."""
 
     def _set_off(self, loop, func, args, context, held):
         """Initialize a call of a subclass, which executes it in a way of its own."""

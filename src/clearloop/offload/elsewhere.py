@@ -16,6 +16,7 @@ import uuid
 import weakref
 
 from clearloop.engine import workers
+from clearloop.offload import broken
 from clearloop.offload.call import Call, send_to, translate
 from clearloop.offload.errors import JobLost, NotPicklable, place
 from clearloop.offload.executor import crowd_of
@@ -103,9 +104,16 @@ class ForeignCall(Call):
     def cancel(self, msg=None):
         if not super().cancel(msg):
             return False
+        broken.cancelled(self)
         if self.handed is not None:
             self.by_helper(self.handed.cancel)
         return True
+
+    def _fell(self, message, error):
+        return broken.fell(self, message, error)
+
+    def _ended_late(self):
+        broken.ended(self)
 
     def handed_back(self, handed):
         """In a thread of the executor's."""

@@ -39,6 +39,7 @@ class Guard:
         os.environ[SLOW] = repr(float(seconds))  # what loops that are made from now on begin with
         for loop in self.known:
             loop.slow_callback_duration = seconds
+        reporting.settle()  # of what ran before, the fault is not this test's
         self.subscription = on_stall(self._came)
 
     def verdict(self):

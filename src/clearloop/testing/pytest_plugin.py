@@ -45,8 +45,15 @@ def pytest_unconfigure(config):
 
 
 @pytest.fixture
-def virtual_clock():
+def virtual_clock(request):
     """A runner in virtual time: `virtual_clock.run(main())`; an hour of sleeps ends in milliseconds."""
+    import inspect
+
+    if inspect.iscoroutinefunction(getattr(request.node, "obj", None)):
+        raise pytest.UsageError(
+            f"{request.node.name} is a coroutine function, which another plugin runs on a loop in real time: make it "
+            "a plain test, and hand its coroutine to virtual_clock.run()"
+        )
     from clearloop.testing.clock import virtual_clock
 
     yield from virtual_clock()
