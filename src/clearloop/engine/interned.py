@@ -166,10 +166,3 @@ def callable_id(callback):
     if isinstance(cython.cast(object, callback), type):
         return type_id(callback)
     return type_id(type_of(callback))
-
-
-def method_of(callback):
-    """What a C function bound to an object is the method of, to be compared; NULL for anything else."""
-    if not is_cfunction(callback):
-        return cython.NULL
-    return cython.cast(cython.pointer(PyObject), cfunction_method(callback))

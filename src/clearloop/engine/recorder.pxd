@@ -6,9 +6,21 @@ from clearloop.engine.scheduler cimport Scheduler
 from clearloop.engine.task cimport Task
 
 
+cdef enum Entry:
+    OF_ANOTHER = 0
+    OF_HANDLE = 1
+    OF_SOURCE = 2
+
+
+cdef struct KnownType:
+    PyObject* type
+    unsigned int id
+    unsigned int kind   # Entry
+
+
 cdef class Recorder(Scheduler):
     cdef Task open_step(self, PyObject* entry, int64_t now, uint64_t place)
-    cdef int close_step(self, PyObject* entry, Task task, int64_t now) except -1
+    cdef int close_step(self, Task task, int64_t now) except -1
     cdef int write_step(self, Task task, uint8_t nested, int64_t began, int64_t ended) except -1
     cdef int introduce(self, Task task, int64_t now) except -1
     cdef int overwritten(self, Task task) except -1

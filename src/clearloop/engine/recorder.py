@@ -20,13 +20,21 @@ import types
 import cython
 from cython.cimports.clearloop.engine.future import CANCELLED, PENDING, RETURNED, Future
 from cython.cimports.clearloop.engine.handle import Handle
-from cython.cimports.clearloop.engine.interned import callable_id, code_id, method_of, type_id
+from cython.cimports.clearloop.engine.interned import callable_id, code_id, type_id
 from cython.cimports.clearloop.engine.ring import ring_pop, ring_prefetch, ring_size
 from cython.cimports.clearloop.engine.runnable import Runnable, Source
 from cython.cimports.clearloop.engine.scheduler import Scheduler
 from cython.cimports.clearloop.engine.task import Task
 from cython.cimports.clearloop.engine.timers import LATE_SHIFT
-from cython.cimports.clearloop.system.callables import cfunction_self, descriptor_method
+from cython.cimports.clearloop.system.callables import (
+    cfunction_method,
+    cfunction_self,
+    descriptor_method,
+    function_code,
+    is_cfunction,
+    is_function,
+    is_static_type,
+)
 from cython.cimports.clearloop.system.capi import Py_DECREF_raw, PyThread_get_thread_ident, type_of
 from cython.cimports.clearloop.system.clock import coarse_ns, monotonic_ns
 from cython.cimports.clearloop.system.probe import Probe
@@ -61,6 +69,34 @@ _step = cython.declare(cython.p_void, descriptor_method(cython.cast(cython.point
 # An await is told of by the line of the program's own that waits, not by one in these.
 set_library_folder(0, os.fsencode(os.path.dirname(os.path.dirname(__file__)) + os.sep))
 set_library_folder(1, os.fsencode(os.path.dirname(asyncio.__file__) + os.sep))
+
+
+# The types of entries, most of which a program has few of; what lies there is looked up by the type's address
+_types = cython.declare(KnownType[64])
+_stranger = cython.declare(KnownType)
+
+
+@cython.cfunc
+@cython.inline
+@cython.exceptval(check=False)
+def known_type(kind: cython.pointer(PyObject)) -> cython.pointer(KnownType):
+    place: cython.pointer(KnownType) = cython.address(_types[(cython.cast(cython.size_t, kind) >> 6) & 63])
+    return place if place.type == kind else look_up_type(kind, place)
+
+
+@cython.cfunc
+@cython.exceptval(check=False)
+def look_up_type(kind: cython.pointer(PyObject), place: cython.pointer(KnownType)) -> cython.pointer(KnownType):
+    if not is_static_type(kind):
+        place = cython.address(_stranger)  # a class of the program's may go, and another come to its address
+    place.id = type_id(kind)
+    place.kind = OF_ANOTHER
+    if issubclass(cython.cast(object, kind), Handle):
+        place.kind = OF_HANDLE
+    elif issubclass(cython.cast(object, kind), Source):
+        place.kind = OF_SOURCE
+    place.type = kind
+    return place
 
 
 @cython.cclass
@@ -106,7 +142,7 @@ class Recorder(Scheduler):
             if recorded:
                 if not self.recording:
                     self.resume_recording()  # a turn by hand inside this step was not recorded
-                self.close_step(entry, task, ended)
+                self.close_step(task, ended)
                 task = None
             if self.step_times is not None and cython.cast(Runnable, entry).is_task:
                 self.step_times(cython.cast(object, entry), ended - now)
@@ -141,42 +177,50 @@ class Recorder(Scheduler):
         """
         callback: cython.pointer(PyObject)
         method: cython.p_void
-        timer: cython.bint = self.fired_from <= place < self.fired_to and self.own_clock
+        known: cython.pointer(KnownType)
+        timer: cython.bint
         task: Task = None
         self.step_began = now
         self.step_due = 0
-        self.step_code = 0
         if cython.cast(Runnable, entry).is_task:
             task = cython.cast(Task, entry)
+            self.step_code = 0
             self.step_actor = task.order
             if not task.told:
                 self.introduce(task, now)
             return task
+        known = known_type(type_of(entry))
+        timer = place < self.fired_to and place >= self.fired_from and self.own_clock
         self.step_actor = 0
-        if isinstance(cython.cast(object, entry), Handle):
+        self.step_code = known.id
+        self.step_kind = known.id << 8 | known.kind
+        if known.kind == OF_HANDLE:
             callback = cython.cast(cython.pointer(PyObject), cython.cast(Handle, entry).callback)
-            method = method_of(callback)
-            if method != cython.NULL:
+            if is_function(callback):
+                timer = timer and callback == cython.cast(cython.pointer(PyObject), _SLEPT)
+                self.step_code = code_id(function_code(callback))
+            elif is_cfunction(callback):
+                method = cfunction_method(callback)
                 if method == _wakeup or method == _step:
                     task = cython.cast(Task, cfunction_self(callback))
+                    self.step_code = 0
                     self.step_actor = task.order
                     if not task.told:
                         self.introduce(task, now)
                     return task
-            elif timer and callback != cython.cast(cython.pointer(PyObject), _SLEPT):
+                self.step_code = callable_id(callback)
+            elif not cython.cast(Runnable, entry).dead:
                 timer = False  # a callback of the program's: who it wakes was not ready before
-            self.step_code = callable_id(callback) if not cython.cast(Runnable, entry).dead else 0
-        elif isinstance(cython.cast(object, entry), Source):
+                self.step_code = callable_id(callback)
+        elif known.kind == OF_SOURCE:
             callback = cython.cast(Source, entry).subject()
             if callback != cython.NULL:
                 self.step_code = callable_id(callback)
-        if self.step_code == 0:
-            self.step_code = type_id(type_of(entry))
         if timer:
             self.step_due = self.fired - (cython.cast(int64_t, cython.cast(Runnable, entry).order) << LATE_SHIFT)
         return None
 
-    def close_step(self, entry, task, now):
+    def close_step(self, task, now):
         record: cython.pointer(Record)
         began: int64_t = self.step_began
         self.step_began = 0
@@ -184,8 +228,8 @@ class Recorder(Scheduler):
             return self.write_step(task, 0, began, now)
         record = tape_next(cython.address(self.tape))
         record.kind = STEP
-        set_span(record, 6 if isinstance(cython.cast(object, entry), Source) else 5, began, now)
-        record.type = cython.cast(uint16_t, type_id(type_of(entry)))
+        set_span(record, 6 if self.step_kind & 0xFF == OF_SOURCE else 5, began, now)
+        record.type = cython.cast(uint16_t, self.step_kind >> 8)
         record.actor = 0
         record.code = self.step_code
         record.place = record.other = 0
@@ -354,10 +398,9 @@ class Recorder(Scheduler):
 
     def note_called(self, callback):
         """A future that is not ours wakes a task of ours by a callback."""
-        if method_of(cython.cast(cython.pointer(PyObject), callback)) == _wakeup:
-            return self.note_woken(
-                cython.cast(Runnable, cfunction_self(cython.cast(cython.pointer(PyObject), callback)))
-            )
+        function: cython.pointer(PyObject) = cython.cast(cython.pointer(PyObject), callback)
+        if is_cfunction(function) and cfunction_method(function) == _wakeup:
+            return self.note_woken(cython.cast(Runnable, cfunction_self(function)))
         return 0
 
     # ---- what other rooms record -----------------------------------------------------------------------------------

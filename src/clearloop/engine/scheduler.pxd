@@ -56,6 +56,7 @@ cdef class Scheduler:
     cdef int64_t step_due        # it is a timer, and its deadline was then; else 0
     cdef unsigned int step_actor # the task, or 0
     cdef unsigned int step_code  # the callback, or 0
+    cdef unsigned int step_kind  # of a callback: number of its type, and what it is (engine/recorder.pxd)
 
     cdef int64_t idle_looked     # when somebody looked last whether the loop will ever be woken
 
@@ -83,7 +84,6 @@ cdef class Scheduler:
     cdef int run_batch(self, size_t count) except -1
     cdef int run_batch_timed(self, size_t count) except -1
     cdef int leave_task(self) except -1
-    cdef int choose_batch(self, size_t count) except -1
     cdef int begin_recording(self) except -1
     cdef int end_recording(self) except -1
     cdef int resume_recording(self) except -1

@@ -67,8 +67,8 @@ SEND_TOGETHER = cython.declare(cython.Py_ssize_t, 64)  # see mark_dirty
 # dense deadlines share it (asyncio and libuv round to whole milliseconds).  A lone timer fires on time.
 TIMER_SPACING = cython.declare(int64_t, 250_000)
 # Of a loop's time, recording may take about a hundredth: a record costs 40 to 60 ns, and one credit, and a credit comes
-# back every 6 us.  A burst of FULL records is recorded whole.
-CREDIT_NS = cython.declare(int64_t, 6000)
+# back every 10 us.  A burst of FULL records is recorded whole.
+CREDIT_NS = cython.declare(int64_t, 10_000)
 FULL = cython.declare(int64_t, 16384)
 UNLIMITED = cython.declare(int64_t, 1 << 60)
 RESUME_FROM = cython.declare(int64_t, 64)  # credits beyond what the turn needs, so that gaps do not come one by one
@@ -278,6 +278,7 @@ class Scheduler:
         due: int64_t = self.step_due
         actor: cython.uint = self.step_actor
         code: cython.uint = self.step_code
+        kind: cython.uint = self.step_kind
         recorded: cython.bint = self.recording
         self.entry = cython.NULL
         self.step_began = self.clock = 0
@@ -295,6 +296,7 @@ class Scheduler:
             self.step_due = due
             self.step_actor = actor
             self.step_code = code
+            self.step_kind = kind
             if self.current_set:
                 self.leave_task()
 
@@ -352,23 +354,18 @@ class Scheduler:
             self.fire()
         count = ring_size(cython.address(self.ready))
         self.since_poll += count
-        if self.recording and self.tape.credits >= cython.cast(int64_t, count):
+        # the batch is recorded whole if there are credits for it, else not at all
+        if self.recording:
+            if self.tape.credits < cython.cast(int64_t, count):
+                self.pause_recording()
+        elif self.tape.credits >= cython.cast(int64_t, count) + RESUME_FROM:
+            self.resume_recording()
+        if self.recording or self.debug or self.step_times is not None:
             self.run_batch_timed(count)
         else:
-            self.choose_batch(count)
+            self.clock = 0
+            self.run_batch(count)
         return 0
-
-    def choose_batch(self, count):
-        """The batch is recorded whole if there are credits for it, else not at all."""
-        if self.tape.credits >= cython.cast(int64_t, count) + (RESUME_FROM if self.gap_from else 0):
-            self.resume_recording()
-            return self.run_batch_timed(count)
-        if self.recording:
-            self.pause_recording()
-        if self.debug or self.step_times is not None:
-            return self.run_batch_timed(count)
-        self.clock = 0
-        return self.run_batch(count)
 
     def leave_task(self):
         """asyncio's current task was left set, for the next task to overwrite: there is none."""
@@ -577,8 +574,6 @@ class Scheduler:
         return 0
 
     def resume_recording(self):
-        if self.tape.records == cython.NULL:
-            return 0
         if self.clock == 0:
             self.clock = monotonic_ns()
         if self.gap_from:

@@ -14,6 +14,7 @@ cdef extern from *:
     #define clearloop_cfunction_method(o) ((void *) ((PyCFunctionObject *) (o))->m_ml)
     #define clearloop_descriptor_method(o) ((void *) ((PyMethodDescrObject *) (o))->d_method)
     #define clearloop_cfunction_self(o) (((PyCFunctionObject *) (o))->m_self)
+    #define clearloop_is_static(o) (!(((PyTypeObject *) (o))->tp_flags & Py_TPFLAGS_HEAPTYPE))
     #define clearloop_type_ident(o) ((void *) ((PyTypeObject *) (o))->tp_name)
     """
     bint is_function "PyFunction_Check"(PyObject* o) noexcept
@@ -26,3 +27,4 @@ cdef extern from *:
     void* descriptor_method "clearloop_descriptor_method"(PyObject* o) noexcept
     PyObject* cfunction_self "clearloop_cfunction_self"(PyObject* o) noexcept
     void* type_ident "clearloop_type_ident"(PyObject* type) noexcept
+    bint is_static_type "clearloop_is_static"(PyObject* type) noexcept
