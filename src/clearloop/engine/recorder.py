@@ -376,7 +376,7 @@ class Recorder(Scheduler):
     def note_woken(self, waiter):
         """A task stands in the ready ring, since what it waited for is done."""
         record: cython.pointer(Record)
-        if not waiter.is_task:
+        if not waiter.is_task or (self.step_due < 0 and self.running == 0):
             return 0
         record = tape_next(cython.address(self.tape))
         record.kind = WAKE

@@ -53,7 +53,7 @@ cdef class Scheduler:
     cdef uint64_t fired_to
     # of the step that runs, while it is recorded
     cdef int64_t step_began      # 0: none is open
-    cdef int64_t step_due        # it is a timer, and its deadline was then; else 0
+    cdef int64_t step_due        # it is a timer, and its deadline was then; -1: who it wakes is known; else 0
     cdef unsigned int step_actor # the task, or 0
     cdef unsigned int step_code  # the callback, or 0
     cdef unsigned int step_kind  # of a callback: number of its type, and what it is (engine/recorder.pxd)

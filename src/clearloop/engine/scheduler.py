@@ -557,7 +557,10 @@ class Scheduler:
                 self.tape.credits = self.tape.most
         self.clock = 0
         if self.tape.records != cython.NULL:
+            if self.gap_from:
+                self.close_gap(self.run_since)
             tape_write(cython.address(self.tape), RUN, 0, self.run_since, self.run_since, 0)
+            self.pause_recording()  # until the first turn, which may be too large
         return 0
 
     def end_recording(self):
@@ -569,8 +572,8 @@ class Scheduler:
         now = monotonic_ns()
         if self.gap_from:
             self.close_gap(now)
-        self.recording = False
         tape_write(cython.address(self.tape), RUN, 1, now, now, 0)
+        self.pause_recording()  # somebody may step the loop by hand
         return 0
 
     def resume_recording(self):

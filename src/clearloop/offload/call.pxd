@@ -30,6 +30,7 @@ cdef class Call(Future):
     cdef bint raised
     cdef bint cancel_requested
     cdef bint away            # counted in loop.offloaded
+    cdef bint announced       # the recorder knows since when the task behind it could go on
     cdef unsigned int job     # its number in the recorder; 0: never recorded
     cdef unsigned int number(self) noexcept
     cdef int note(self, unsigned char how) except -1

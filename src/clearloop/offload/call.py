@@ -27,6 +27,7 @@ import cython
 from cython.cimports.clearloop.engine.future import PENDING, RETURNED, Future
 from cython.cimports.clearloop.engine.recorder import Recorder
 from cython.cimports.clearloop.engine.ring import ring_push
+from cython.cimports.clearloop.engine.runnable import Runnable
 from cython.cimports.clearloop.engine.scheduler import Scheduler
 from cython.cimports.clearloop.system.capi import (
     PyContext_CopyCurrent,
@@ -124,6 +125,10 @@ class Call(Future):
             self.forget()
             return 0
         ring_push(cython.address(loop.ready), self)
+        if loop.recording and isinstance(self.waiter, Runnable):
+            # its task could go on from now, not from when the loop comes to us
+            loop.note_woken(self.waiter)
+            self.announced = True
         if loop.poller.waiting == 1:
             loop.poller.wake()
         return 0
@@ -157,6 +162,8 @@ class Call(Future):
         outcome = self.outcome
         self.outcome = None
         self.home()
+        if self.announced:
+            cython.cast(Scheduler, self.loop).step_due = -1
         if self.job:
             gone: cython.bint = self.state != PENDING or self.cancel_requested or isinstance(outcome, JobLost)
             self.note(DROPPED_JOB if gone else DELIVERED)

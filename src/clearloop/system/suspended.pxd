@@ -136,15 +136,12 @@ cdef extern from *:
         return (PyObject *) clearloop_gen_code(found);
     }
 
-    /* The code of a coroutine or generator (borrowed), NULL when it has ended or is none. */
+    /* The code of a coroutine or generator (borrowed), which it keeps when it has ended; NULL when it is neither. */
     static PyObject *clearloop_coro_code(PyObject *coro) {
         if (!PyCoro_CheckExact(coro) && !PyGen_CheckExact(coro)) {
             return NULL;
         }
     #if PY_VERSION_HEX >= 0x030C0000
-        if (((PyGenObject *) coro)->gi_frame_state == FRAME_CLEARED) {
-            return NULL;
-        }
         return (PyObject *) clearloop_gen_code(coro);
     #else
         return (PyObject *) ((PyGenObject *) coro)->gi_code;
