@@ -66,7 +66,7 @@ SEND_TOGETHER = cython.declare(cython.Py_ssize_t, 64)  # see mark_dirty
 # An idle loop does not wake for timers more often than every quarter of a millisecond: a wake-up costs some 5 us, and
 # dense deadlines share it (asyncio and libuv round to whole milliseconds).  A lone timer fires on time.
 TIMER_SPACING = cython.declare(int64_t, 250_000)
-# Of a loop's time, recording may take about a hundredth: a record costs 40 to 60 ns, and one credit, and a credit comes
+# Of a loop's time, recording may take about a hundredth: a record costs 50 to 80 ns and one credit, and a credit comes
 # back every 10 us.  A burst of FULL records is recorded whole.
 CREDIT_NS = cython.declare(int64_t, 10_000)
 FULL = cython.declare(int64_t, 16384)
