@@ -70,7 +70,7 @@ def test_tree_by_number_and_by_name(watched):
         drawn = watched.command("tree", name)
         assert drawn.returncode == 0, drawn.stderr
         lines = drawn.stdout.splitlines()
-        assert lines[0].startswith("loop 1: 3 tasks, busy ")
+        assert lines[0].startswith("loop 0: 3 tasks, busy ")
         assert lines[1].startswith("Task-1 (main): waits for gather(): 2 of 2 left")
         assert lines[2] == "│  shown.py:8 in main: await asyncio.gather(*children)"
         assert any(line.startswith(r"└─ two\x1b[2J (child): sleeps, ") for line in lines)

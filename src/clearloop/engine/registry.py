@@ -61,8 +61,18 @@ class _TaskSet(weakref.WeakSet):
 
 
 def numbered():
-    """(number, loop) of the loops that are alive, in the order in which they were made; the first is 1."""
-    return [(number, loop) for number, loop in ((n, ref()) for n, ref in list(_loops.items())) if loop is not None]
+    """(number, loop) of the loops that are alive, in the order in which they were made.
+
+    The number is the one that reports and dumps name, from 0; loops that nobody watches come behind the others.
+    """
+    alive = [loop for loop in [reference() for reference in list(_loops.values())] if loop is not None]
+    found = [(loop._watch_number(), loop) for loop in alive]
+    free = max([number for number, _ in found], default=-1)
+    for place, (number, loop) in enumerate(found):
+        if number < 0:
+            free += 1
+            found[place] = free, loop
+    return found
 
 
 def loops():

@@ -59,7 +59,7 @@ class Snapshot:
 
     def __init__(self, reason):
         self.reason = reason
-        self.loops = [Taken(number, loop) for number, loop in known_loops()]
+        self.loops = [Taken(number, loop) for number, loop in registry.numbered()]
         self.monotonic = time.monotonic_ns()
         self.clock = time.time_ns()
         self.table = interned.table()
@@ -192,22 +192,6 @@ class Used:
                 self.workers.add(other)
             elif kind == STEP and how & WITHIN:
                 self.ids.add(other)
-
-
-def known_loops():
-    """(number, loop) of all loops that are alive, and of the closed ones that are kept, under the reports' numbers."""
-    found, unwatched = [], []
-    for _, loop in registry.numbered():
-        number = loop._watch_number()
-        if number < 0:
-            unwatched.append(loop)
-        else:
-            found.append((number, loop))
-    next_number = max((number for number, _ in found), default=-1) + 1
-    for loop in unwatched:  # nobody speaks of them
-        found.append((next_number, loop))
-        next_number += 1
-    return found
 
 
 def worker_names():

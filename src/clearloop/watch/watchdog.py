@@ -144,7 +144,7 @@ def descheduled(number, nanoseconds):
 
 def enter(stall, task_number, sight):
     """Into the recorder of its loop, if that is still there: whoever reports it may dump it at once."""
-    loop = next((loop for _, loop in registry.numbered() if loop._watch_number() == stall.loop), None)
+    loop = next((loop for number, loop in registry.numbered() if number == stall.loop), None)
     if loop is not None:
         source, lasti = (sight.source, sight.lasti) if sight is not None else (None, 0)
         how = VERDICTS.index(stall.verdict) + 1
