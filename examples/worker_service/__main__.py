@@ -20,10 +20,11 @@ def arguments():
     return parser.parse_args()
 
 
-async def main(options):
-    service = importlib.import_module(f"worker_service.{options.service}")
+async def main(options, service):
     async with open_queue(options.broker, options.jobs, options.limit) as queue, open_store(options.database) as store:
         await service.serve(queue, store, options)
 
 
-clearloop.run(main(arguments()))
+options = arguments()
+service = importlib.import_module(f"worker_service.{options.service}")  # before the loop runs, which it would hold
+clearloop.run(main(options, service))

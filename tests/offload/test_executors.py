@@ -301,3 +301,32 @@ def test_unblocked_functions_go_to_processes_by_their_name(run):
     with ProcessPoolExecutor(1, get_context("forkserver")) as decorated_pool:
         value, pid = run(decorated(2))
     assert value == 6 and pid != os.getpid()
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
+def test_processes_are_started_on_the_loops_thread_only_where_they_are_forked(run, method):
+    """A fork belongs to the thread that the program expects; all else would hold the loop while it begins."""
+    threads = []
+
+    class Seen(ProcessPoolExecutor):
+        def submit(self, *args):
+            threads.append(threading.get_ident())
+            return super().submit(*args)
+
+    async def main():
+        with Seen(1, get_context("forkserver")) as pool:
+            pool._mp_context = Named(method)
+            return await clearloop.run_sync(jobs.double, 4, executor=pool)
+
+    class Named:
+        def __init__(self, method):
+            self.method = method
+
+        def get_start_method(self, allow_none=False):
+            return self.method
+
+        def __getattr__(self, name):
+            return getattr(get_context("forkserver"), name)
+
+    assert run(main()) == 8
+    assert [thread == threading.get_ident() for thread in threads] == [method == "fork"]

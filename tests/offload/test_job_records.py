@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import os
+import sys
 import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -210,6 +211,19 @@ def test_a_process_tells_when_it_ran_the_job():
     assert found.dump.workers[pids[0]] == f"process {pids[0]}"
     assert hows(plain) == [SUBMITTED, DELIVERED]  # the pool calls the function itself
     assert {found.name(job[0].type) for job in found.jobs().values()} == {"ProcessPoolExecutor"}
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="interpreters came with 3.14")
+def test_an_interpreter_has_a_lane_as_a_thread_has():
+    async def main():
+        with concurrent.futures.InterpreterPoolExecutor(1) as pool:
+            for _ in range(20):
+                await clearloop.run_sync(abs, -1, executor=pool)
+
+    found = recorded(main())
+    ran = [record for job in found.jobs().values() for record in job if record.how == RAN]
+    assert ran  # a job that a worker took the moment it was queued may be without
+    assert {found.dump.workers[record.other] for record in ran} == {"InterpreterPoolExecutor-0_0"}
 
 
 class Odd(concurrent.futures.Executor):

@@ -1,7 +1,8 @@
 """Calls that other executors perform: processes, interpreters, loky's, a cluster's, anybody's.
 
-Those of the standard library are called on the loop's thread, as run_in_executor does: they only queue.  All others may
-talk to a network when a job is submitted or cancelled; a helper thread, one for each executor, does that in order.
+Those of the standard library that only queue are called on the loop's thread, as run_in_executor does.  Pools that
+start processes by other means than a fork would hold the loop meanwhile, and all others may talk to a network when a
+job is submitted or cancelled; a helper thread, one for each executor, does that in order.
 
 What comes back is looked at before it is passed on.  A job that was cancelled though nobody here has cancelled it was
 dropped, which is an error (JobLost) and no cancellation.  A Dask client is asked once a second, while jobs are away,
@@ -12,6 +13,8 @@ import asyncio
 import concurrent.futures
 import functools
 import sys
+import threading
+import time
 import uuid
 import weakref
 
@@ -161,7 +164,11 @@ class ProcessCall(ForeignCall):
     parcels = True
 
     def by_helper(self, func):
-        func()  # it only queues, and forks, if it does, from the thread that the program expects
+        context = getattr(self.executor, "_mp_context", None)
+        if context is None or context.get_start_method() == "fork":
+            func()  # it only queues, and forks, if it does, from the thread that the program expects
+        else:
+            super().by_helper(func)  # it starts processes when jobs come: a fork server takes its 0.1 s, and more
 
     def lost(self):
         return JobLost(f"{place(self._func)} was still queued when its pool was shut down")
@@ -195,12 +202,33 @@ class InterpreterCall(ProcessCall):
     pickler = "pickle"
     parcels = False
 
+    def submit(self):
+        handed = super().submit()
+        if self._job and type(handed) is concurrent.futures.Future:
+            handed.__class__ = _Noted
+        return handed
+
+    def handed_back(self, handed):
+        worker = getattr(handed, "worker", None)
+        if worker is not None:
+            self._ran(worker, handed.began, time.monotonic_ns())
+        super().handed_back(handed)
+
     def explain(self, error):
         named = super().explain(error)
         if named is error and type(error).__name__ == "NotShareableError":
             named = NotPicklable(f"the result of {place(self._func)} cannot be sent to another interpreter: {error}")
             named.__cause__ = error
         return named
+
+
+class _Noted(concurrent.futures.Future):
+    """Knows which thread has begun with it, and when: for the timeline."""
+
+    def set_running_or_notify_cancel(self):
+        self.began, self.worker = time.monotonic_ns(), threading.get_native_id()
+        workers.note_thread(self.worker)
+        return super().set_running_or_notify_cancel()
 
 
 class LokyCall(ForeignCall):
