@@ -152,7 +152,7 @@ def source_of(file, line, end_line, column, end_column, method=None):
         text = b"".join(encoded).decode().strip()
     except UnicodeError:
         return None
-    if sys.version_info < (3, 12) and method in ("__enter__", "__exit__", "__iter__", "__next__"):
+    if sys.version_info < (3, 13) and method in ("__enter__", "__exit__", "__iter__", "__next__"):
         text = head_of(text, column)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
 
@@ -188,7 +188,7 @@ def below(frames, depth):
 
 
 def head_of(text, column):
-    """Of a `with` or `for`, whose place in Python 3.11 is the whole statement: what it enters, or goes over."""
+    """Of a `with` or `for`, whose place is the whole statement up to Python 3.12: what it enters, or goes over."""
     try:
         tree = ast.parse("if 1:\n" + " " * column + text if column else text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
