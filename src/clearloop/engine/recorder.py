@@ -3,7 +3,7 @@
 Always on, and still no more than about a hundredth of the time, by a budget: each record costs a credit, credits come
 back with time (Scheduler.poll), and a turn is recorded whole when there are credits for its steps, or not at all.  The
 turns that are not, run by the same `run_batch` as if there were no recorder; one GAP record stands for a stretch of
-them and says how many steps it was.  A loop whose steps take 10 us and more is recorded without gaps.  With
+them and says how many steps it was.  A loop whose steps take 20 us and more is recorded without gaps.  With
 CLEARLOOP_RECORD_ALL=1 credits never end.
 
 One clock read per step: the end of one is the beginning of the next.  What a task waits for is read from outside,
