@@ -10,10 +10,8 @@ ours too, and so is the function that asyncio's graph is built by, for a task of
 
 import asyncio
 import functools
-import weakref
 
-_NOTED = "_clearloop_awaited_by"  # among the attributes of a future of ours: who was written down
-_noted_of_others = weakref.WeakKeyDictionary()  # the same for futures of asyncio's, which take no attributes
+from clearloop.engine import awaited_by as writing
 
 
 def awaited_by(future, waiters):
@@ -59,36 +57,10 @@ def _ours():
 
 def _noted(future):
     """Who was written down as awaiting a future."""
-    if isinstance(future, _ours()):
-        noted = future.__dict__.get(_NOTED)
-    else:
-        noted = _noted_of_others.get(future)
-    return [waiter for waiter in tuple(noted) if not waiter.done()] if noted else ()
-
-
-def _note(future, waiter, change):
-    if isinstance(future, _ours()):
-        noted = future.__dict__.setdefault(_NOTED, set())
-    else:
-        noted = _noted_of_others.setdefault(future, set())
-    change(noted, waiter)
+    return [waiter for waiter in writing.noted(future) if not waiter.done()]
 
 
 # ---- asyncio's functions, from 3.14 ----------------------------------------------------------------------------------
-
-
-def _knowing_ours(add, change):
-    """asyncio's `add`, which does nothing for futures that are not its own; for those `change(noted, waiter)`."""
-
-    @functools.wraps(add)
-    def changed(fut, waiter, /):
-        ours = _ours()
-        if not (isinstance(fut, ours) or isinstance(waiter, ours)):
-            add(fut, waiter)
-        elif isinstance(fut, asyncio.Future) and isinstance(waiter, asyncio.Future):
-            _note(fut, waiter, change)
-
-    return changed
 
 
 def _build(future, *, limit=None):
@@ -117,8 +89,8 @@ def _teach_asyncio():
     graph = getattr(asyncio, "graph", None)
     if graph is None or not hasattr(graph, "_build_graph_for_future"):
         return
-    for name, change in (("future_add_to_awaited_by", set.add), ("future_discard_from_awaited_by", set.discard)):
-        changed = _knowing_ours(getattr(asyncio.futures, name), change)
+    for name, awaits in (("future_add_to_awaited_by", True), ("future_discard_from_awaited_by", False)):
+        changed = writing.knowing_ours(getattr(asyncio.futures, name), awaits)
         for place, known_as in ((asyncio, name), (asyncio.futures, name), (asyncio.futures, f"_c_{name}")):
             setattr(place, known_as, changed)
     graph._build_graph_for_future = _build
