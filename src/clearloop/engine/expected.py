@@ -21,5 +21,5 @@ def end(loop, before):
     if before is None:
         return
     scheduler: Scheduler = loop
+    stretch_ends(scheduler.probe)  # first: a look that finds the step blamable again must find it young
     scheduler.probe.expected = before
-    stretch_ends(scheduler.probe)

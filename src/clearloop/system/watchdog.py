@@ -423,6 +423,7 @@ def look_at_all(now: int64_t, late: int64_t) -> int64_t:
 def look_at(probe: cython.pointer(Probe), now: int64_t, late: int64_t) -> cython.bint:
     """One sample of one loop; return whether it is awake."""
     activity: cython.int = probe.activity
+    expected: uint64_t = probe.expected  # before the epoch, which moves before this is taken back
     turns: uint64_t = probe.turns
     steps: uint64_t = probe.steps
     epoch: uint64_t = probe.epoch
@@ -459,7 +460,7 @@ def look_at(probe: cython.pointer(Probe), now: int64_t, late: int64_t) -> cython
     if late > 0:
         probe.late += late
     sample(probe, now)
-    if probe.expected == steps + 1 or probe.reported:
+    if expected == steps + 1 or probe.reported:
         return True
     own = now - probe.turn_since - not_its_fault(probe)
     if own < probe.threshold:
