@@ -1,6 +1,8 @@
 """A cancelled sock_* operation has taken nothing, and nobody behind it in the line is forgotten."""
 
 import asyncio
+import os
+import select
 import socket
 
 import pytest
@@ -22,6 +24,38 @@ async def test_before_the_data_comes(loop):
         await cancelled(waiting)
         other.send(b"kept")
         assert await loop.sock_recv(one, 10) == b"kept"
+
+
+@pytest.mark.parametrize("by", ["the socket", "its number"])
+@on_loop
+async def test_a_sender_whose_socket_is_closed_after_the_poll_and_before_its_edge(loop, by):
+    """Both edges come with one poll; the step of the first one closes the socket that the second one is about."""
+    one, other = unix_pair()
+    first, trigger = unix_pair()
+    with one, other, first, trigger:
+        fill(one)
+        sending = loop.create_task(loop.sock_sendall(one, b"x"))
+        await turns()
+        closed = []
+
+        def close():
+            loop.remove_reader(first)
+            sending.cancel()
+            if by == "the socket":
+                one.close()
+            else:
+                os.close(one.fileno())
+            closed.append(True)
+
+        loop.add_reader(first, close)
+        trigger.send(b"x")  # ready first, so it is first in the ring
+        while other in select.select([other], [], [], 0)[0]:
+            other.recv(100_000)
+        while not closed:
+            await asyncio.sleep(0.001)
+        await turns()
+        assert sending.cancelled()
+        one.detach()
 
 
 @pytest.mark.parametrize("later", range(6))

@@ -153,7 +153,7 @@ class Watcher(Source):
             self.writing.ready = True
             if self.writing.head is None and not self.stream and not self.hosted and self.mask & WRITABLE:
                 # such a socket reports an edge for every packet that leaves: not while nobody wants to know
-                self.watch(self.mask & ~cython.cast(uint32_t, WRITABLE))
+                self.unwatch_writing()
         if self.reading.head is not None:
             self.wake(self.reading)
         if self.writing.head is not None:
@@ -227,6 +227,15 @@ class Watcher(Source):
         self.mask = mask
         self.loop.poller.modify(self.fd, mask)
         return 0
+
+    def unwatch_writing(self):
+        """Called for an edge that may be older than the socket's end: an earlier step of this turn may have closed it."""
+        if self.socket_now() is None:
+            return self.abandon()
+        try:
+            return self.watch(self.mask & ~cython.cast(uint32_t, WRITABLE))
+        except OSError:
+            return self.abandon()  # the descriptor was closed without the socket's knowledge
 
     # ---- coming and going ------------------------------------------------------------------------------------------
 
