@@ -229,7 +229,7 @@ class Watcher(Source):
         return 0
 
     def unwatch_writing(self):
-        """Called for an edge that may be older than the socket's end: an earlier step of this turn may have closed it."""
+        """For an edge, which may be older than the end of the socket: an earlier step of this turn closed it."""
         if self.socket_now() is None:
             return self.abandon()
         try:
