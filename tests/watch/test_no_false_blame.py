@@ -23,7 +23,7 @@ SOAK = Path(__file__).with_name("soak.py")
 SECONDS = float(os.environ.get("CLEARLOOP_SOAK", "20"))
 
 
-@pytest.mark.timeout(SECONDS * 3 + 120)
+@pytest.mark.timeout(SECONDS * 6 + 120)
 def test_only_those_who_hold_the_loop_are_blamed(programs):
     ran = subprocess.run(
         [sys.executable, str(SOAK), str(SECONDS)],
@@ -31,11 +31,11 @@ def test_only_those_who_hold_the_loop_are_blamed(programs):
         env={**programs.env, "CLEARLOOP_REPORT": "found.jsonl"},
         capture_output=True,
         text=True,
-        timeout=SECONDS * 3 + 100,
+        timeout=SECONDS * 6 + 100,
     )
     assert ran.returncode == 0, ran.stderr
     deliberate = json.loads(ran.stdout)
-    assert sum(deliberate.values()) >= min(3, SECONDS // 6)
+    assert all(deliberate.values()), deliberate
     stalls = programs.records(kind="stall")
     blamed = [stall for stall in stalls if stall["verdict"] in ("blocking", "compute")]
     shown = [
@@ -85,4 +85,6 @@ def test_only_what_was_seen_is_blamed():
     assert judged(10_000, cpu=20, in_call=900, in_gil=8000, delay=800) == "blocking"
     assert judged(120, in_call=110) == "blocking"
     assert judged(120, cpu=110) == "compute"
+    assert judged(3000, cpu=400, in_call=0, in_gil=1200, delay=1900) == "compute"  # waits that were guessed too long
+    assert judged(3000, cpu=90, in_call=0, in_gil=1200, delay=1900) == "descheduled"
     assert judged(10_000, cpu=20, in_call=None, in_gil=8000, delay=800) == "blocking"  # nobody tells what it did

@@ -149,8 +149,9 @@ def hog(hold):
 def test_another_thread_holds_the_gil(seen):
     async def main():
         await asyncio.get_running_loop().run_in_executor(None, int)  # the thread is there: nobody waits for its start
-        asyncio.get_running_loop().call_later(LONG / 20, int)  # the loop wants to run meanwhile
-        await asyncio.get_running_loop().run_in_executor(None, hog, PyDLL(None).usleep)
+        held = asyncio.get_running_loop().run_in_executor(None, hog, PyDLL(None).usleep)
+        while not held.done():
+            await asyncio.sleep(LONG / 100)  # the loop wants to run meanwhile, whenever the thread begins
 
     seen.run(main)
     stall = seen.the_one("gil")

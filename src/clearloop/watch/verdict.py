@@ -14,10 +14,11 @@ The time of a stall has parts.  Each verdict but the last two says: without this
 
 def judge(facts):
     """The verdict on a stretch, for a watch.facts.Facts."""
-    rest = facts.wall - machine(facts)
+    # The waits are estimates; what the thread computed is measured, and was neither of the two
+    rest = max(facts.wall - machine(facts), facts.cpu)
     if rest < facts.threshold:
         return "descheduled"
-    rest -= facts.in_gil
+    rest = max(rest - facts.in_gil, facts.cpu)
     if rest < facts.threshold:
         return "gil"
     if facts.in_call is not None:
