@@ -86,5 +86,5 @@ def test_only_what_was_seen_is_blamed():
     assert judged(120, in_call=110) == "blocking"
     assert judged(120, cpu=110) == "compute"
     assert judged(3000, cpu=400, in_call=0, in_gil=1200, delay=1900) == "compute"  # waits that were guessed too long
-    assert judged(3000, cpu=90, in_call=0, in_gil=1200, delay=1900) == "descheduled"
+    assert judged(3000, cpu=90, in_call=0, in_gil=1200, delay=1900) == "gil"
     assert judged(10_000, cpu=20, in_call=None, in_gil=8000, delay=800) == "blocking"  # nobody tells what it did
