@@ -248,6 +248,67 @@ def test_what_is_written_down_by_hand():
     run(main())
 
 
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("end", ["result", "error", "cancel"])
+def test_what_was_written_down_is_gone_when_the_future_is_done(end, several):
+    """It stands where a future that is done keeps the traceback or the cancellation: neither is taken for the other."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        future = loop.create_future()
+        waiters = [asyncio.create_task(job(loop.create_future()), name=f"w{number}") for number in range(1 + several)]
+        for waiter in waiters:
+            asyncio.future_add_to_awaited_by(future, waiter)
+        assert parents(future) == ["w0", "w1"][: 1 + several]
+        gone = [weakref.ref(waiter) for waiter in waiters]
+        if end == "result":
+            future.set_result(7)
+        elif end == "error":
+            future.set_exception(ZeroDivisionError())
+        else:
+            future.cancel("enough")
+        assert parents(future) == []
+        asyncio.future_add_to_awaited_by(future, waiters[0])
+        asyncio.future_discard_from_awaited_by(future, waiters[0])
+        for waiter in waiters:
+            waiter.cancel()
+        await asyncio.wait(waiters)
+        del waiters, waiter
+        await settle()
+        gc.collect()
+        assert [reference() for reference in gone] == [None] * len(gone)
+        if end == "result":
+            assert await future == 7
+        elif end == "error":
+            with pytest.raises(ZeroDivisionError):
+                await future
+        else:
+            with pytest.raises(asyncio.CancelledError, match="enough"):
+                await future
+
+    run(main())
+
+
+def test_a_task_that_ends_while_written_down_keeps_its_outcome():
+    async def main():
+        me = asyncio.current_task()
+
+        async def end(how):
+            await asyncio.sleep(0)
+            raise how
+
+        for how in (ValueError("v"), asyncio.CancelledError("c")):
+            task = asyncio.create_task(end(how))
+            asyncio.future_add_to_awaited_by(task, me)
+            await asyncio.wait([task])
+            assert parents(task) == []
+            with pytest.raises(type(how), match=how.args[0]) as raised:
+                await task
+            assert raised.value is how
+
+    run(main())
+
+
 def test_on_asyncios_own_loop_nothing_changes():
     async def main():
         task = asyncio.create_task(job(asyncio.get_running_loop().create_future()), name="job")

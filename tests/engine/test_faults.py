@@ -575,7 +575,8 @@ def async_generators_left_open(new, Task):
         async for _ in generator():
             break
         gc.collect()
-        await asyncio.sleep(0.001)
+        for _ in range(10):  # turns, in which the first generator is closed by a task of its own
+            await asyncio.sleep(0)
         seen.append("main ends")
         left = generator()
         await left.__anext__()

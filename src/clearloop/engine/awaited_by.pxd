@@ -1,3 +1,6 @@
-cdef object NOTED
+from clearloop.engine.future cimport Future
+
 cdef object _FUTURE
-cdef int note(object future, object waiter, bint awaits) except -1
+cdef object _add
+cdef object _discard
+cdef int add_another(Future future, object waiter) except -1

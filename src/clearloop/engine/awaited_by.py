@@ -1,65 +1,72 @@
 """Writing down who awaits a future, for asyncio's call graph (call_graph.py) from Python 3.14.
 
-asyncio's gather, shield, wait and task groups do so for each child, and take it back when the child is done.  That is
-why this is compiled: twice for each task, it would be half of what a task group costs.
+asyncio's gather, shield, wait and task groups do so for each child, and take it back when the child is done: twice for
+each task.  So it must cost next to nothing.  A pending future of ours keeps it in `error_detail`, which has no other
+use before it is done: the one who awaits it, or a set once there are several.  A future that is done is awaited by
+nobody.
 """
 
 import asyncio
 import weakref
 
 import cython
-from cython.cimports.clearloop.engine.future import Future
-from cython.cimports.clearloop.system.slots import PyObject_GenericGetDict
+from cython.cimports.clearloop.engine.future import PENDING, Future
 
-NOTED = "_clearloop_awaited_by"  # among the attributes of a future of ours: one who awaits it, or a set of several
 _FUTURE = asyncio.Future
+# asyncio's own functions, which do nothing for futures that are not its own; there are none before Python 3.14
+_add = getattr(asyncio, "future_add_to_awaited_by", None)
+_discard = getattr(asyncio, "future_discard_from_awaited_by", None)
 
 of_others = weakref.WeakKeyDictionary()  # the same for futures of asyncio's, which take no attributes
 
 
-def note(future, waiter, awaits):
-    attributes: dict
-    known: object
-    if isinstance(future, Future):
-        attributes = PyObject_GenericGetDict(future, cython.NULL)
-        known = attributes.get(NOTED)
-        if awaits and known is None:
-            attributes[NOTED] = waiter
-            return 0
-        if known is waiter:
-            if not awaits:
-                del attributes[NOTED]
-            return 0
-        if awaits and type(known) is not set:
-            known = attributes[NOTED] = {known}
+def add(fut, waiter, /):
+    """asyncio.future_add_to_awaited_by, for futures of any make: `fut` is awaited by `waiter`."""
+    ours: Future
+    if isinstance(fut, Future):
+        ours = cython.cast(Future, fut)
+        if ours.state == PENDING and (isinstance(waiter, Future) or isinstance(waiter, _FUTURE)):
+            if ours.error_detail is None:
+                ours.error_detail = waiter
+            elif ours.error_detail is not waiter:
+                add_another(ours, waiter)
+    elif not isinstance(waiter, Future):
+        _add(fut, waiter)
+    elif isinstance(fut, _FUTURE):
+        of_others.setdefault(fut, set()).add(waiter)
+
+
+def add_another(future, waiter):
+    if type(future.error_detail) is set:
+        cython.cast(set, future.error_detail).add(waiter)
     else:
-        known = of_others.get(future)
-        if awaits and known is None:
-            known = of_others[future] = set()
-    if type(known) is set:
-        known.add(waiter) if awaits else known.discard(waiter)
+        future.error_detail = {future.error_detail, waiter}
     return 0
 
 
-def knowing_ours(function, awaits: cython.bint):
-    """asyncio's function, which does nothing for futures that are not its own, made to know ours."""
-
-    def changed(fut, waiter, /):
-        if isinstance(fut, Future):
-            if isinstance(waiter, (Future, _FUTURE)):
-                note(fut, waiter, awaits)
-        elif isinstance(waiter, Future):
-            if isinstance(fut, _FUTURE):
-                note(fut, waiter, awaits)
-        else:
-            function(fut, waiter)
-
-    return changed
+def discard(fut, waiter, /):
+    """asyncio.future_discard_from_awaited_by, likewise: `waiter` awaits `fut` no more."""
+    ours: Future
+    if isinstance(fut, Future):
+        ours = cython.cast(Future, fut)
+        if ours.state == PENDING:
+            if ours.error_detail is waiter:
+                ours.error_detail = None
+            elif type(ours.error_detail) is set:
+                cython.cast(set, ours.error_detail).discard(waiter)
+    elif not isinstance(waiter, Future):
+        _discard(fut, waiter)
+    elif isinstance(fut, _FUTURE):
+        of_others.get(fut, set()).discard(waiter)
 
 
 def noted(future):
     """Those who were written down as awaiting the future."""
-    known = future.__dict__.get(NOTED) if isinstance(future, Future) else of_others.get(future)
+    known: object
+    if isinstance(future, Future):
+        known = cython.cast(Future, future).error_detail if cython.cast(Future, future).state == PENDING else None
+    else:
+        known = of_others.get(future)
     if known is None:
         return ()
     return tuple(known) if type(known) is set else (known,)

@@ -89,8 +89,8 @@ def _teach_asyncio():
     graph = getattr(asyncio, "graph", None)
     if graph is None or not hasattr(graph, "_build_graph_for_future"):
         return
-    for name, awaits in (("future_add_to_awaited_by", True), ("future_discard_from_awaited_by", False)):
-        changed = writing.knowing_ours(getattr(asyncio.futures, name), awaits)
+    names = {"future_add_to_awaited_by": writing.add, "future_discard_from_awaited_by": writing.discard}
+    for name, changed in names.items():
         for place, known_as in ((asyncio, name), (asyncio.futures, name), (asyncio.futures, f"_c_{name}")):
             setattr(place, known_as, changed)
     graph._build_graph_for_future = _build

@@ -38,6 +38,7 @@ cdef class Future(Runnable):
     cdef unsigned char linked         # stands in the loop's list of unfinished tasks
     cdef unsigned char entered        # the step runs inside a handle that has entered the context
     cdef unsigned char told           # the recorder has said who it is
+    cdef unsigned char throws         # of a Task alone: fut_waiter is not what it waits for
     cdef unsigned int number(self) noexcept
     cdef int note_origin(self, object frames) except -1
     cdef int report(self, dict context) except -1

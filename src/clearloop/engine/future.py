@@ -1,10 +1,12 @@
 """Future: a result that is not there yet, and who waits for it.
 
     state      value              error_detail                 may wake
-    PENDING    None               None                         whoever is added
+    PENDING    None               who awaits it, if noted      whoever is added
     CANCELLED  the message        the CancelledError, if any   nobody any more
     RETURNED   the result         None                         nobody any more
     RAISED     the exception      its traceback                nobody any more
+
+Who awaits it is noted by asyncio's functions that wait for many (awaited_by.py), and forgotten when it is done.
 
 Who waits stands in `waiter`, in a list once there are several, so that the usual single waiter costs no
 list.  A waiter is either a Runnable of the same loop (a native Task, a gather), which goes straight to the ready queue
@@ -186,7 +188,7 @@ class Future(Runnable):
         return self.make_cancelled_error()
 
     def make_cancelled_error(self):
-        if self.error_detail is not None and self.state != RAISED:
+        if self.state == CANCELLED and self.error_detail is not None:
             error = self.error_detail
             self.error_detail = None  # used once, so that tracebacks do not pile up on it
             return error
@@ -282,8 +284,8 @@ class Future(Runnable):
             error = wrapped
         if not isinstance(error, BaseException):
             raise TypeError(f"invalid exception object: an exception was expected, got {error!r}")
-        self.error_detail = error.__traceback__
         self.settle(RAISED, error)
+        self.error_detail = error.__traceback__
         self.log_traceback = True
         return 0
 
@@ -313,6 +315,8 @@ class Future(Runnable):
     def settle(self, state, value):
         self.value = value
         self.state = state
+        if self.error_detail is not None:
+            self.error_detail = None  # who awaited it
         if self.waiter is not None:
             self.wake()
         return 0
@@ -403,7 +407,7 @@ class Future(Runnable):
 
     @property
     def _asyncio_awaited_by(self):
-        if self.waiter is None and self.attributes == cython.NULL:
+        if self.waiter is None and (self.state != PENDING or self.error_detail is None):
             return None
         return call_graph.awaited_by(self, self.waiters())
 

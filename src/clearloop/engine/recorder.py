@@ -248,7 +248,7 @@ class Recorder(Scheduler):
         record.type = 0
         record.code = record.place = record.other = 0
         if task.state == PENDING:
-            if task.fut_waiter is None:
+            if task.fut_waiter is None or task.throws:
                 how = 1
             else:
                 waited = cython.cast(cython.pointer(PyObject), task.fut_waiter)
@@ -535,7 +535,7 @@ class Recorder(Scheduler):
             offset = 0
             kind = other = coroutine = 0
             code = frame = cython.NULL
-            if task.fut_waiter is not None:
+            if task.fut_waiter is not None and not task.throws:
                 kind = type_id(type_of(cython.cast(cython.pointer(PyObject), task.fut_waiter)))
                 if isinstance(task.fut_waiter, Future):
                     other = cython.cast(Future, task.fut_waiter).number()

@@ -237,7 +237,7 @@ def age(created: cython.uint):
 
 @cython.cfunc
 def row_of(look: Look, task: Task):
-    return look.row(task, task.coro, task.fut_waiter, task_name(task))
+    return look.row(task, task.coro, None if task.throws else task.fut_waiter, task_name(task))
 
 
 @cython.cfunc

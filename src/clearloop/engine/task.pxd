@@ -10,8 +10,7 @@ cdef class Task(Future):
     cdef object coro
     cdef object context
     cdef object name            # None until somebody asks: then "Task-N"
-    cdef object fut_waiter      # what the task waits for
-    cdef object throwing        # an error to throw into the coroutine in the next step
+    cdef object fut_waiter      # what the task waits for; if `throws`, what task.py says
     cdef uint64_t serial
     cdef unsigned int parent     # the number of the task that created this one, or 0
     cdef unsigned int created    # when, in ms of the monotonic clock, modulo 2**32; 0: the loop had not run yet
@@ -26,6 +25,7 @@ cdef class Task(Future):
     cdef int look_for_a_circle(self, Task task) except -1
     cdef int wait_for_foreign(self, object future) except -1
     cdef int wait_for_any(self, object future) except -1
+    cdef int keep_message(self) except -1
     cdef int finish_returned(self, object value) except -1
     cdef int again(self, object error) except -1
     cdef int settle(self, State state, object value) except -1

@@ -7,7 +7,8 @@
     woken, not yet run          the future   yes                  never: the future was done first
     done                        None         no                   False
 
-When the task is done, `throwing` keeps the message of a cancellation that it did not obey.
+`fut_waiter` also holds what cannot be there at the same time; `throws` says so: an error that the next step throws
+into the coroutine, and in a task that is done, the message of a cancellation that it did not obey.
 
 A task is in the ready queue at most once.  When the coroutine yields a native pending future, the task stores itself
 there as the waiter; the future puts it back into the ready queue, and `step` goes on.  A future of another kind gets
@@ -81,8 +82,8 @@ class Task(Future):
             unlink_task(self.loop, self)
         Future.__init__(self, loop=loop)
         self.plain = type(self) is Task
-        self.fut_waiter = self.throwing = None
-        self.must_cancel = False
+        self.fut_waiter = None
+        self.must_cancel = self.throws = False
         self.cancel_requests = 0
         check_coroutine(coro)
         if _CONTEXT_CHECKED and context is not None and type(context) is not contextvars.Context:
@@ -171,7 +172,7 @@ class Task(Future):
         result: cython.pointer(PyObject) = cython.NULL
         status: PySendResult
         context = self.context
-        if self.fut_waiter is not None or self.must_cancel or self.throwing is not None:
+        if self.fut_waiter is not None or self.must_cancel:
             error = self.error_to_throw()
             if error is not None:
                 return self.send(error)
@@ -208,9 +209,11 @@ class Task(Future):
             self.by_iterator = False
             if not self.must_cancel:
                 return None
-        error = self.throwing
-        self.throwing = None
-        if error is None and waited is not None:
+        error: object = None
+        if self.throws:
+            self.throws = False
+            error = waited
+        elif waited is not None:
             if isinstance(waited, Future):
                 if cython.cast(Future, waited).state == RETURNED:
                     if not self.must_cancel:
@@ -284,7 +287,7 @@ class Task(Future):
     def look_for_a_circle(self, task):
         """Somebody waits for us, and we are about to wait for a task that waits: for us, in the end?"""
         left: cython.int = 1000  # tasks in a circle without us would lead on for ever
-        while left > 0 and isinstance(task.fut_waiter, Task):
+        while left > 0 and not task.throws and isinstance(task.fut_waiter, Task):
             if task.fut_waiter is self:
                 if _circle_hook is not None:
                     _circle_hook(self)
@@ -329,7 +332,9 @@ class Task(Future):
 
     def again(self, error):
         """Run in the next turn; `error` is then thrown into the coroutine."""
-        self.throwing = error
+        if error is not None:
+            self.fut_waiter = error
+            self.throws = True
         if self.native:
             ring_push(cython.address(cython.cast(Scheduler, self.loop).ready), self)
         else:
@@ -343,22 +348,27 @@ class Task(Future):
             self.settle(CANCELLED, self.value)
         else:
             if self.value is not None:
-                self.throwing = self.value
+                self.keep_message()
             self.settle(RETURNED, value)
         return 0
 
     def finish_with(self, error):
-        if isinstance(error, _CancelledError):
-            self.error_detail = error  # kept: the first who asks gets this very exception, later ones a bare one
-            self.must_cancel = False
-            self.settle(CANCELLED, None)
-            return 0
         self.must_cancel = False
+        if isinstance(error, _CancelledError):
+            self.settle(CANCELLED, None)
+            self.error_detail = error  # kept: the first who asks gets this very exception, later ones a bare one
+            return 0
         if self.value is not None:
-            self.throwing = self.value
+            self.keep_message()
         self.fail(error)
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             reraise(error)
+        return 0
+
+    def keep_message(self):
+        """It was cancelled and has ended in spite of it: the message goes where asyncio's gather() asks for it."""
+        self.fut_waiter = self.value
+        self.throws = True
         return 0
 
     def settle(self, state, value):
@@ -441,7 +451,7 @@ class Task(Future):
             return False
         self.cancel_requests += 1
         waited = self.fut_waiter
-        if waited is not None:
+        if waited is not None and not self.throws:
             if isinstance(waited, Future) and cython.cast(Future, waited).plain:
                 if waited.cancel(msg):
                     return True
@@ -452,8 +462,9 @@ class Task(Future):
         return True
 
     def last_message(self):
-        # of a task that ended in spite of it, asyncio's gather() still asks for it
-        return self.value if self.state <= CANCELLED else self.throwing
+        if self.state <= CANCELLED:
+            return self.value
+        return self.fut_waiter if self.throws else None
 
     def cancelling(self):
         """Return the number of pending cancellation requests."""
@@ -514,7 +525,7 @@ class Task(Future):
 
     @property
     def _fut_waiter(self):
-        return self.fut_waiter
+        return None if self.throws else self.fut_waiter
 
     @property
     def _must_cancel(self):
