@@ -15,6 +15,18 @@ def run(request):
         yield runner.run
 
 
+@pytest.fixture(autouse=True)
+def recorder_as_it_comes(monkeypatch):
+    monkeypatch.delenv("CLEARLOOP_RECORD", raising=False)
+    monkeypatch.delenv("CLEARLOOP_RECORD_ALL", raising=False)
+
+
+@pytest.fixture
+def everything(monkeypatch):
+    """The recorder has no budget: it records each step."""
+    monkeypatch.setenv("CLEARLOOP_RECORD_ALL", "1")
+
+
 @pytest.fixture
 def turns():
     """Let `n` turns of the loop pass."""

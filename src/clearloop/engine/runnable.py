@@ -38,7 +38,7 @@ class Source(Runnable):
     """Something with a descriptor: the poller reports events for it, and it may have bytes to flush after a turn."""
 
     def subject(self):
-        """What the recorder names the step by, borrowed: a callback, or an object by its type; NULL: the source."""
+        """What the recorder names the step by, borrowed: a function, or an object by its type; NULL: the source."""
         return cython.NULL
 
     def flush(self):

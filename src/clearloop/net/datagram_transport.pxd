@@ -1,3 +1,4 @@
+from cpython.ref cimport PyObject
 from libc.stdint cimport uint32_t
 
 from clearloop.engine.runnable cimport Source
@@ -34,6 +35,7 @@ cdef class DatagramTransport(Source):
     cdef Py_ssize_t ignored
     cdef dict __dict__
     cdef object __weakref__
+    cdef PyObject* subject(self) noexcept
     cdef int watch(self, uint32_t mask) except -1
     cdef int read_ready(self) except -1
     cdef int read_by_method(self) except -1

@@ -22,6 +22,7 @@ from cython.cimports.clearloop.engine.scheduler import Scheduler
 from cython.cimports.clearloop.net.peers import INBOX, Peers
 from cython.cimports.clearloop.net.sockops import descriptor
 from cython.cimports.clearloop.net.transports import Transports
+from cython.cimports.clearloop.system.callables import handler_in
 from cython.cimports.clearloop.system.capi import (
     Py_DECREF_raw,
     PyContext_CopyCurrent,
@@ -207,6 +208,9 @@ class DatagramTransport(Source):
             return False
         self.lose(closed_under_us())
         return True
+
+    def subject(self):
+        return handler_in(cython.cast(cython.pointer(PyObject), self.protocol), _datagram_received)
 
     def run(self):
         events: uint32_t = self.revents

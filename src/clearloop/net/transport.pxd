@@ -92,6 +92,7 @@ cdef class StreamTransport(Outlet):
     cdef Py_ssize_t transmit(self, const void* data, Py_ssize_t size) except? -2
     cdef Py_ssize_t transmit_many(self, iovec* vector, Py_ssize_t count) except? -2
     cdef bint reading(self) noexcept
+    cdef PyObject* subject(self) noexcept
     cdef bint enter(self) except -1
     cdef int read_ready(self) except -1
     cdef bint deliver(self, object data) except -1

@@ -34,6 +34,7 @@ from cython.cimports.clearloop.net.address import address_tuple, ask_address
 from cython.cimports.clearloop.net.attempt import Attempt
 from cython.cimports.clearloop.net.sockops import descriptor
 from cython.cimports.clearloop.net.transports import Transports
+from cython.cimports.clearloop.system.callables import handler_in
 from cython.cimports.clearloop.system.capi import (
     Py_DECREF_raw,
     PyContext_CopyCurrent,
@@ -228,6 +229,15 @@ class StreamTransport(Outlet):
         if self.watched & WRITABLE and revents & (WRITABLE | HANGUP | FAULT):
             self.write_ready()
         return 0
+
+    def subject(self):
+        if self.protocol is not None and not self.revents & (READABLE | HANGUP | FAULT):
+            return cython.cast(cython.pointer(PyObject), self.protocol)  # it sends: no method of it has to do with that
+        if self.layer is not None:
+            return self.layer.subject()
+        return handler_in(
+            cython.cast(cython.pointer(PyObject), self.protocol), _buffer_updated if self.buffered else _data_received
+        )
 
     def watch(self, events):
         """Have the poller report `events`, and only these."""

@@ -1,3 +1,5 @@
+from cpython.ref cimport PyObject
+
 from clearloop.engine.scheduler cimport Scheduler
 from clearloop.net.tls.scratch cimport Scratch
 from clearloop.net.tls.session cimport Session
@@ -52,6 +54,7 @@ cdef class TLSTransport(Layer):
     cdef dict __dict__
 
     cdef int use_protocol(self, object protocol) except -1
+    cdef PyObject* subject(self) noexcept
     cdef bint enter(self) except -1
     cdef Scratch borrow(self)
     cdef int take_in(self, const char* data, Py_ssize_t size, Scratch scratch) except -1

@@ -39,6 +39,7 @@ from cython.cimports.clearloop.net.transport import (
     Receiver,
     StreamTransport,
 )
+from cython.cimports.clearloop.system.callables import handler_in
 from cython.cimports.clearloop.system.capi import (
     Py_DECREF_raw,
     PyContext_Exit,
@@ -81,6 +82,11 @@ class TLSTransport(Layer):
     @property
     def __class__(self):
         return _TRANSPORT
+
+    def subject(self):
+        return handler_in(
+            cython.cast(cython.pointer(PyObject), self.protocol), _buffer_updated if self.buffered else _data_received
+        )
 
     # ---- the transport below calls ---------------------------------------------------------------------------------
 
