@@ -21,9 +21,7 @@ cdef extern from "<sys/socket.h>" nogil:
         size_t msg_controllen
         int msg_flags
 
-    ssize_t recv(int fd, void* buffer, size_t size, int flags)
     ssize_t recvfrom(int fd, void* buffer, size_t size, int flags, sockaddr* address, socklen_t* address_size)
-    ssize_t send(int fd, const void* buffer, size_t size, int flags)
     ssize_t sendto(int fd, const void* buffer, size_t size, int flags, const sockaddr* address, socklen_t address_size)
     ssize_t sendmsg(int fd, const msghdr* message, int flags)
     int connect(int fd, const sockaddr* address, socklen_t address_size)
@@ -58,6 +56,37 @@ cdef extern from "<arpa/inet.h>" nogil:
     uint16_t ntohs(uint16_t number)
     uint32_t ntohl(uint32_t number)
     const char* inet_ntop(int family, const void* address, char* text, socklen_t size)
+
+
+# ---- what every request takes --------------------------------------------------------------------------------------
+
+cdef extern from *:
+    """
+    #include <sys/socket.h>
+    #if defined(__linux__) && !defined(CLEARLOOP_PORTABLE)
+    #include <sys/syscall.h>
+    #include <unistd.h>
+    #endif
+
+    /* On Linux by number: the C library's own are points where a thread can be cancelled, and prepare for that as soon
+       as there is a second thread, for 60 instructions a call.  Nobody cancels the thread of a loop. */
+    static inline ssize_t clearloop_recv(int fd, void *buffer, size_t size, int flags) {
+    #if defined(__linux__) && !defined(CLEARLOOP_PORTABLE) && defined(SYS_recvfrom)
+        return (ssize_t) syscall(SYS_recvfrom, (long) fd, buffer, size, (long) flags, (void *) 0, (void *) 0);
+    #else
+        return recv(fd, buffer, size, flags);
+    #endif
+    }
+    static inline ssize_t clearloop_send(int fd, const void *buffer, size_t size, int flags) {
+    #if defined(__linux__) && !defined(CLEARLOOP_PORTABLE) && defined(SYS_sendto)
+        return (ssize_t) syscall(SYS_sendto, (long) fd, buffer, size, (long) flags, (void *) 0, (long) 0);
+    #else
+        return send(fd, buffer, size, flags);
+    #endif
+    }
+    """
+    ssize_t recv "clearloop_recv"(int fd, void* buffer, size_t size, int flags) nogil
+    ssize_t send "clearloop_send"(int fd, const void* buffer, size_t size, int flags) nogil
 
 
 # ---- sock_* and datagrams ------------------------------------------------------------------------------------------
