@@ -24,6 +24,8 @@ class Log:
         self.calls = []
         self.lost = asyncio.get_running_loop().create_future()
         self.paused = False
+        self.resumes = None  # who pauses reading: the timer that ends it
+        self.received = bytearray()  # by the peer
 
     def note(self, protocol, name, detail=None):
         if not (name in ("data_received", "buffer_updated") and self.calls and self.calls[-1] == (protocol.name, name)):
@@ -132,7 +134,12 @@ def write_much(log, protocol):
 
 def pause(log, protocol):
     log.transport.pause_reading()
-    asyncio.get_running_loop().call_later(0.02, log.transport.resume_reading)
+
+    def resume():
+        log.resumes = None
+        log.transport.resume_reading()
+
+    log.resumes = asyncio.get_running_loop().call_later(0.02, resume)
 
 
 def pause_and_resume(log, protocol):
@@ -205,55 +212,63 @@ async def conduct(factory, where, act):
     theirs.setblocking(False)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     log = Log(where, act)
-    received = bytearray()
     try:
         await loop.create_connection(lambda: factory(log), sock=ours)
     except BaseException as error:
         log.calls.append(f"refused: {type(error).__name__}")
     try:
         say(theirs, b"first")
-        await until(lambda: seen(log, "received", "updated") or log.lost.done(), 0.05)
+        await settled(log, theirs, lambda: seen(log, "received", "updated") or log.lost.done())
         if not log.transport.is_closing():
             try:
                 log.transport.write(MUCH)
             except RuntimeError:
                 log.calls.append("no write after write_eof")
-        await until(lambda: hear(theirs, received) == 0 and sent(log), 5)
+        await settled(log, theirs, lambda: sent(log))
         say(theirs, b"second")
-        await asyncio.sleep(0.03)  # for those who pause that long
+        await settled(log, theirs, lambda: False)
         try:
             theirs.shutdown(socket.SHUT_WR)
         except OSError:
             pass
-        await until(lambda: hear(theirs, received) == 0 and sent(log) and log.lost.done(), 0.1)
+        await settled(log, theirs, lambda: log.lost.done())
         if not log.lost.done():
             log.calls.append("still open")
             log.transport.abort()
             await log.lost
         await asyncio.sleep(0.0003)
-        hear(theirs, received)
+        hear(theirs, log)
     finally:
         theirs.close()
-    return log.calls, reports, len(received)
+    return log.calls, reports, len(log.received)
 
 
-async def until(condition, patience):
-    """Turn until it holds; where the program's conduct means that it never will, `patience` seconds are enough."""
-    deadline = asyncio.get_running_loop().time() + patience
-    while not condition() and asyncio.get_running_loop().time() < deadline:
+async def settled(log, sock, condition, turns=30):
+    """Turn until it holds, with nothing more to hear; where the program's conduct means that it never will, until
+    nothing has moved for so many turns of the loop.  No time decides: a slow machine only turns more slowly.
+    """
+    left = turns
+    while left:
+        calls = len(log.calls)
         await asyncio.sleep(0.0003)
+        if hear(sock, log) or len(log.calls) != calls or log.resumes is not None:
+            left = turns
+        elif condition():
+            return
+        else:
+            left -= 1
 
 
 def seen(log, *endings):
     return any(type(call) is tuple and call[1].endswith(endings) for call in log.calls)
 
 
-def hear(sock, received):
+def hear(sock, log):
     """Read what is there; 0 when nothing was."""
     count = 0
     try:
         while data := sock.recv(65536):
-            received += data
+            log.received += data
             count += len(data)
     except OSError:
         pass

@@ -163,6 +163,7 @@ class Peer:
 
     def __init__(self, sock, server_side, version=None):
         sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # what is sent in pieces leaves in pieces, at once
         self.sock = sock
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         if server_side:
