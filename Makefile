@@ -14,15 +14,20 @@ pip := $(python) -m pip --disable-pip-version-check -qq
 made := $(VENV)/.made-by-$(version)
 sources := $(shell find src -name '*.py' -o -name '*.pxd' -o -name '*.pyi' -o -path '*/show/timeline/*') setup.py pyproject.toml
 
-# What has to hold on every Python; the programs in the other folders need packages that newer Pythons may lack.
-everywhere := $(filter-out tests/apps/ tests/stress/ tests/examples/ tests/watch/, $(wildcard tests/*/))
+# What has to hold on every Python, in groups of about the same length; the programs in the other folders need packages
+# that newer Pythons may lack.
+programs := tests/apps/ tests/stress/ tests/examples/
+core := tests/engine/ tests/net/ tests/offload/ tests/process/ tests/properties/
+cpython := tests/conformance/
+around := $(filter-out $(programs) $(core) $(cpython) tests/watch/, $(wildcard tests/*/))
+groups = "$(core)" $(cpython) "$(around)" then tests/watch
 
 # Minutes each, and the same on every Python: once is enough.
 long := --ignore=tests/offload/test_jobs_under_fault.py --ignore=tests/net/test_failing_system_calls.py
 
 # A process each: what real programs leave in memory and in threads is nothing for tests that collect garbage, count
-# threads, or watch.  5: nothing in that folder was selected.
-pytest = $(python) -m pytest $(1) $(ARGS) || [ $$? = 5 ]
+# threads, or watch.  Two of them run side by side (tools/run_groups.py); tests that watch what blocks run alone.
+pytest = $(python) tools/run_groups.py $(1) -- $(2) $(ARGS)
 
 .PHONY: demo test test-engine bench lint docs build check-wheel clean
 .DEFAULT_GOAL := test
@@ -31,13 +36,10 @@ demo: $(VENV)/.installed  ## run a program that blocks the loop, and see which t
 	@$(python) tools/demo.py
 
 test: $(VENV)/.installed $(VENV)/.group-test $(VENV)/.group-apps  ## run all tests; ARGS='-k name' some
-	$(call pytest,tests/apps tests/stress tests/examples)
-	$(call pytest,$(everywhere))
-	$(call pytest,tests/watch)
+	$(call pytest,"$(core)" "$(programs)" $(cpython) "$(around)" then tests/watch)
 
 test-engine: $(VENV)/.installed $(VENV)/.group-test  ## the loop itself and CPython's own tests of it
-	$(call pytest,$(everywhere) $(long))
-	$(call pytest,tests/watch)
+	$(call pytest,$(groups),$(long))
 
 bench: $(VENV)/.installed $(VENV)/.group-apps $(VENV)/.peers  ## measure against asyncio and other loops; ARGS=--quick
 	$(python) benchmarks/run.py $(ARGS)
