@@ -115,4 +115,5 @@ BUILDING = not COMMANDS.isdisjoint(sys.argv)
 
 if BUILDING:
     check_system()
-setup(ext_modules=extensions() if BUILDING else [], cmdclass={"build_ext": BuildExt})
+if __name__ == "__main__":  # not in the processes that translate side by side, which import this file
+    setup(ext_modules=extensions() if BUILDING else [], cmdclass={"build_ext": BuildExt})
