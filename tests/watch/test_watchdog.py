@@ -257,7 +257,7 @@ def test_a_failing_watchdog_is_logged_once_and_goes_on(programs):
             clearloop.run(main())
         watchdog.noticed = well
         async def last():
-            time.sleep(0.35)
+            time.sleep(1.5)
         clearloop.run(last())
         print("went on")
         """
@@ -265,7 +265,26 @@ def test_a_failing_watchdog_is_logged_once_and_goes_on(programs):
     assert (ran.returncode, ran.stdout) == (0, "went on\n")
     assert ran.stderr.count("the watchdog has failed at a stall, and goes on") == 1
     assert ran.stderr.count("Traceback") == 1
-    assert "in last: time.sleep(0.35) [blocking call" in ran.stderr
+    assert "in last: time.sleep(1.5) [blocking call" in ran.stderr
+
+
+def test_the_line_is_told_though_the_observer_was_loaded_too_late(programs):
+    """As on a machine that is so slow that the block is over by then."""
+    ran = programs.python(
+        """
+        import clearloop, sys, time
+        class Slow:
+            def find_spec(self, name, *others):
+                if name == "clearloop.watch.watchdog":
+                    time.sleep(1.5)
+        sys.meta_path.insert(0, Slow())
+        async def main():
+            time.sleep(0.7)
+        clearloop.run(main())
+        """
+    )
+    assert (ran.returncode, ran.stdout) == (0, "")
+    assert "by task Task-1: app.py:9 in main: time.sleep(0.7) [blocking call" in ran.stderr
 
 
 @pytest.mark.parametrize("error", ["OSError(24, 'no descriptors')", "ImportError('no descriptors')"])

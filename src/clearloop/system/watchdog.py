@@ -108,6 +108,7 @@ _barred = cython.declare(cython.bint, False)  # no thread shall be started: the 
 _not_before = cython.declare(int64_t, 0)      # when the observer may be called again
 _failed = cython.declare(cython.bint, False)  # it was said that the observer has failed
 _rung = cython.declare(cython.bint, False)    # the bell has been rung: a condition alone forgets
+_rounds = cython.declare(uint64_t, 0)         # how often the thread has looked at all loops
 _waiting = cython.declare(cython.int, 0)      # stalls that have ended and that the observer has not heard of
 _ended = cython.declare(list, [])
 _numbers = cython.declare(cython.int, 0)
@@ -311,7 +312,7 @@ def events_since(probe, otherwise):
 @cython.exceptval(check=False)
 def body(argument: cython.p_void) -> cython.p_void:
     """The thread: look, sleep for a tick, look again."""
-    global _where, _threads, _rung, _live_at, _tid
+    global _where, _threads, _rung, _live_at, _tid, _rounds
     tick: int64_t
     due: int64_t = 0
     now: int64_t
@@ -336,6 +337,7 @@ def body(argument: cython.p_void) -> cython.p_void:
             late = late if late > LATE_FROM else 0
             asked = now
         tick = look_at_all(now, late)
+        _rounds += 1
         wanted = first_that_needs_the_gil()
         if (wanted != cython.NULL or _waiting) and now >= _not_before:
             _where = OBSERVING
@@ -347,6 +349,8 @@ def body(argument: cython.p_void) -> cython.p_void:
             if not _waiting:
                 ring_end()
             continue
+        if _rung:
+            ring_end()  # somebody may have asked for this round
         if _stop:
             break
         if _live_at != 0 and now >= _live_at:
@@ -697,7 +701,7 @@ def observe(probe: cython.pointer(Probe)) -> cython.void:
             _hog = ident_unlocked(probe.holder)
             _hog_spots = frames_unlocked(probe.holder, _hog_codes, _hog_offsets, 50)
     enter_python()
-    call_observer(probe, monotonic_ns() - began)
+    call_observer(probe, began)
     _thread = PyEval_SaveThread()
 
 
@@ -736,7 +740,7 @@ def leave_python() -> cython.void:
 @cython.cfunc
 @cython.with_gil
 @cython.exceptval(check=False)
-def call_observer(probe: cython.pointer(Probe), waited: int64_t) -> cython.void:
+def call_observer(probe: cython.pointer(Probe), began: int64_t) -> cython.void:
     global _observer, _not_before, _waiting, _ended
     kept: cython.bint = False
     place: cython.int
@@ -746,7 +750,8 @@ def call_observer(probe: cython.pointer(Probe), waited: int64_t) -> cython.void:
     try:
         if _observer is None:
             _observer = __import__(OBSERVER, None, None, ["*"])
-        if waited > SOON:
+        # To wait for the GIL may have taken long, and so may the import: then only the spots are of the block
+        if monotonic_ns() - began > SOON:
             for place in range(_spots):
                 spots.append((_spot_codes[place], _spot_offsets[place]))
         for place in range(_hog_spots):
@@ -884,18 +889,22 @@ def stop():
 
 
 def flush(seconds: cython.double = 2.0):
-    """Wait, at most that long, until every stall that has ended was handed over; return whether that is so."""
+    """Wait, at most that long, until every stall that has ended was handed over; return whether that is so.
+
+    The thread looks once more for it: that the machine did not run the process is only known after the fact.
+    """
     global _rung
     state: cython.pointer(PyThreadState) = PyEval_SaveThread()
     left: int64_t = cython.cast(int64_t, seconds * 1e9)
     until: int64_t = monotonic_ns() + left
     lock()
-    while (_waiting or _where == OBSERVING) and _where != NONE and left > 0:
+    before: uint64_t = _rounds
+    while (_waiting or _where == OBSERVING or _rounds == before) and _where != NONE and left > 0:
         _rung = True
         ring_bell()
         wait_for_end(left if left < 10_000_000 else 10_000_000)
         left = until - monotonic_ns()
-    done: cython.bint = not _waiting and _where != OBSERVING
+    done: cython.bint = not _waiting and _where != OBSERVING and (_rounds != before or _where == NONE)
     unlock()
     PyEval_RestoreThread(state)
     return done
