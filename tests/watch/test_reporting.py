@@ -178,7 +178,9 @@ def test_callbacks_hear_of_every_stall(said):
     with on_stall(heard.append):
         went_by(times=3)
         went_by(verdict="descheduled")
+        assert reporting.settle(60)
     went_by()
+    assert reporting.settle(60)
     assert [stall.verdict for stall in heard] == ["blocking"] * 3 + ["descheduled"]
     assert heard[0].advice == "await asyncio.sleep(1)"
 
@@ -189,6 +191,7 @@ def test_a_subscription_can_be_removed_twice(said):
     subscription.remove()
     subscription.remove()
     went_by()
+    assert reporting.settle(60)
     assert len(heard) == 1
     other.remove()
     assert callbacks._callbacks == []
@@ -204,6 +207,7 @@ def test_a_callback_that_fails_is_logged_once_and_hurts_nobody(said, caplog):
     on_stall(fails)
     on_stall(lambda stall: heard.append("heard"))
     went_by(times=3)
+    assert reporting.settle(60)
     assert heard == ["failed", "heard", "heard", "heard"]
     assert len(caplog.records) == 1 and "on_stall" in caplog.text
 
@@ -217,7 +221,86 @@ def test_a_callback_may_remove_itself(said):
 
     subscription = on_stall(once)
     went_by(times=2)
+    assert reporting.settle(60)
     assert len(heard) == 1
+
+
+@pytest.fixture
+def hangs(said):
+    """A callback that does not return before the test lets it."""
+    held, inside, heard = threading.Event(), threading.Event(), []
+
+    def hang(stall):
+        inside.set()
+        assert held.wait(60)
+        heard.append(stall.number)
+
+    subscription = on_stall(hang)
+    yield held, inside, heard
+    held.set()
+    assert callbacks.drain(60)
+    subscription.remove()
+
+
+def test_while_a_callback_hangs_stalls_are_reported_and_told_afterwards(said, hangs):
+    held, inside, heard = hangs
+    went_by(number=1)
+    assert inside.wait(60)
+    went_by(number=2, line=43)
+    assert [data["line"] for _, data in said if data["kind"] == "stall"] == [42, 43]
+    assert heard == []
+    held.set()
+    assert reporting.settle(60)
+    assert heard == [1, 2]
+
+
+def test_stalls_that_find_the_queue_full_are_counted(said, hangs, caplog, monkeypatch):
+    held, inside, heard = hangs
+    monkeypatch.setattr(callbacks, "MOST", 2)
+    monkeypatch.setattr(callbacks, "untold", 0)
+    went_by(number=1)
+    assert inside.wait(60)
+    for number in range(2, 7):
+        went_by(number=number)
+    assert callbacks.untold == 3
+    assert reporting.counts == {"blocking": 6}
+    held.set()
+    assert reporting.settle(60)
+    assert heard == [1, 2, 3]
+    assert len(caplog.records) == 1 and "do not return" in caplog.text
+
+
+def test_the_watchdog_notices_while_a_callback_hangs(programs):
+    """The callback of the first stall returns when the second one stands in the report."""
+    ran = programs.run(
+        "--report",
+        "found.jsonl",
+        text="""
+        import asyncio, time
+        import clearloop
+
+        def hang(stall):
+            until = time.monotonic() + 50
+            while time.monotonic() < until:
+                if sum('"stall"' in line for line in open("found.jsonl")) > 1:
+                    print("let go", flush=True)
+                    break
+                time.sleep(0.01)
+            subscription.remove()
+
+        subscription = clearloop.watch.on_stall(hang)
+
+        async def main():
+            time.sleep(0.4)
+            await asyncio.sleep(0)
+            time.sleep(0.4)
+
+        asyncio.run(main())
+        """,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split("\n")[0] == "let go"
+    assert len(programs.records(kind="stall")) >= 2
 
 
 def test_only_callables_are_taken():

@@ -5,7 +5,7 @@ import os
 from clearloop.engine import registry
 from clearloop.installation import install
 from clearloop.watch import lines, reporting
-from clearloop.watch.callbacks import on_stall
+from clearloop.watch.callbacks import in_place
 
 # The machine, and other threads, are not the test's fault.
 FAULTS = ("blocking", "compute")
@@ -40,7 +40,7 @@ class Guard:
         for loop in self.known:
             loop.slow_callback_duration = seconds
         reporting.settle()  # of what ran before, the fault is not this test's
-        self.subscription = on_stall(self._came)
+        self.subscription = in_place(self._came)
 
     def verdict(self):
         """What is wrong since the last call, as text, or None."""

@@ -10,6 +10,7 @@ The one lock guards counting only: no code of the program's runs under it, and a
 import collections
 import os
 import threading
+import time
 
 from clearloop.watch import report_file, settings
 from clearloop.watch.once import complain
@@ -35,10 +36,15 @@ _summed_up = False
 
 
 def settle(seconds=2.0):
-    """Wait, at most so long, until every stall that has ended was reported; return whether that is so."""
-    from clearloop.system import watchdog
+    """Wait, at most so long, until every stall that has ended was reported, also to the callbacks of on_stall.
 
-    return watchdog.flush(seconds)
+    Return whether that is so.
+    """
+    from clearloop.system import watchdog
+    from clearloop.watch import callbacks
+
+    until = time.monotonic() + seconds
+    return watchdog.flush(seconds) and callbacks.drain(max(until - time.monotonic(), 0))
 
 
 def began(stall):
