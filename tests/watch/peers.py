@@ -2,14 +2,19 @@
 
 Each peer is a context manager that gives the function which blocks.  The block ends when `told` is set, which the test
 sets with the watchdog's first word: that the word comes during the block is so by construction, and no clock decides.
+
+What differs from peer to peer is what is set up and the line that blocks; who lets it go is one of four, each a
+decorator: another thread, a server, the end of a pipe on which a child process waits, a job in a pool.
 """
 
 import concurrent.futures
 import contextlib
 import fcntl
+import functools
 import http.client
 import multiprocessing
 import os
+import pathlib
 import queue
 import select
 import socket
@@ -34,91 +39,148 @@ def thread(*target):
         one.join()
 
 
-@contextlib.contextmanager
-def server(told, answer):
-    """A server for one connection, which answers when `told` says so; gives its port."""
+def let_go_by_a_thread(setup):
+    """`setup(folder)` yields (what blocks, what another thread calls when told)."""
 
-    def serve():
-        with contextlib.suppress(OSError):
-            connection, _ = listener.accept()
-            with connection:
-                if answer.startswith(b"HTTP"):
-                    connection.recv(65536)
-                told.wait(PATIENCE)
-                connection.sendall(answer)
+    @contextlib.contextmanager
+    def peer(told, folder):
+        def wait():
+            told.wait(PATIENCE)
+            let_go()
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(PATIENCE)
-        with thread(serve):
-            yield listener.getsockname()[1]
+        with contextlib.contextmanager(setup)(folder) as (block, let_go), thread(wait):
+            yield block
 
+    return functools.wraps(setup)(peer)
+
+
+def answered_by_a_server(answer):
+    """`setup(port)` yields what blocks; a server for one connection sends `answer` when told."""
+
+    def decorator(setup):
+        @contextlib.contextmanager
+        def peer(told, folder):
+            def serve():
+                with contextlib.suppress(OSError):
+                    connection, _ = listener.accept()
+                    with connection:
+                        if answer.startswith(b"HTTP"):
+                            connection.recv(65536)
+                        told.wait(PATIENCE)
+                        connection.sendall(answer)
+
+            with socket.create_server(("127.0.0.1", 0)) as listener:
+                listener.settimeout(PATIENCE)
+                port = listener.getsockname()[1]
+                with thread(serve), contextlib.contextmanager(setup)(port) as block:
+                    yield block
+
+        return functools.wraps(setup)(peer)
+
+    return decorator
+
+
+def ended_by_a_pipe(setup):
+    """`setup(reader)` yields what blocks: a child that reads the pipe, whose other end is closed when told."""
+
+    @contextlib.contextmanager
+    def peer(told, folder):
+        reader, writer = os.pipe()
+
+        def close():
+            told.wait(PATIENCE)
+            os.close(writer)
+
+        with os.fdopen(reader, "rb", 0), thread(close), contextlib.contextmanager(setup)(reader) as block:
+            yield block
+
+    return functools.wraps(setup)(peer)
+
+
+def done_by_a_pool(setup):
+    """`setup(pool, told)` yields what blocks: it waits for a job, which ends when told."""
+
+    @contextlib.contextmanager
+    def peer(told, folder):
+        with concurrent.futures.ThreadPoolExecutor(1) as pool, contextlib.contextmanager(setup)(pool, told) as block:
+            yield block
+
+    return functools.wraps(setup)(peer)
+
+
+# ---- over the network -----------------------------------------------------------------------------------------------
 
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
 
 
-@contextlib.contextmanager
-def urllib_(told, folder):
-    with server(told, HELLO) as port:
+@answered_by_a_server(HELLO)
+def urllib_(port):
+    def block():
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/").close()  # here
 
-        def block():
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/").close()  # here
-
-        yield block
+    yield block
 
 
-@contextlib.contextmanager
-def requests_(told, folder):
+@answered_by_a_server(HELLO)
+def requests_(port):
     import requests
 
-    with server(told, HELLO) as port, requests.Session() as session:
+    def block():
+        answer = session.get(f"http://127.0.0.1:{port}/", timeout=PATIENCE)  # here
+        assert answer.text == "hello"
+
+    with requests.Session() as session:
         session.trust_env = False
-
-        def block():
-            answer = session.get(f"http://127.0.0.1:{port}/", timeout=PATIENCE)  # here
-            assert answer.text == "hello"
-
         yield block
 
 
-@contextlib.contextmanager
-def http_client(told, folder):
-    with server(told, HELLO) as port:
-        connection = http.client.HTTPConnection("127.0.0.1", port)
-        connection.request("GET", "/")
+@answered_by_a_server(HELLO)
+def http_client(port):
+    def block():
+        return connection.getresponse()  # here
 
-        def block():
-            return connection.getresponse()  # here
-
-        yield block
-        connection.close()
+    connection = http.client.HTTPConnection("127.0.0.1", port)
+    connection.request("GET", "/")
+    yield block
+    connection.close()
 
 
-@contextlib.contextmanager
-def socket_recv(told, folder):
-    with server(told, b"at last") as port, socket.create_connection(("127.0.0.1", port)) as connection:
+@answered_by_a_server(b"at last")
+def socket_recv(port):
+    def block():
+        assert connection.recv(100) == b"at last"  # here
 
-        def block():
-            assert connection.recv(100) == b"at last"  # here
-
+    with socket.create_connection(("127.0.0.1", port)) as connection:
         yield block
 
 
-@contextlib.contextmanager
-def socket_file(told, folder):
-    with server(told, b"a line\n") as port, socket.create_connection(("127.0.0.1", port)) as connection:
-        with connection.makefile("rb") as stream:
+@answered_by_a_server(b"a line\n")
+def socket_file(port):
+    def block():
+        for line in stream:  # here
+            return line
 
-            def block():
-                for line in stream:  # here
-                    return line
-
-            yield block
+    with socket.create_connection(("127.0.0.1", port)) as connection, connection.makefile("rb") as stream:
+        yield block
 
 
-@contextlib.contextmanager
-def socket_connect(told, folder):
+@answered_by_a_server(b"at last")
+def select_(port):
+    def block():
+        select.select([connection], [], [])  # here
+
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        yield block
+
+
+@let_go_by_a_thread
+def socket_connect(folder):
     """A UNIX socket whose backlog is full: connecting waits until somebody accepts."""
     path = os.path.join(folder, "full")
+
+    def block():
+        connection.connect(path)  # here
+
     with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as held:
         listener.bind(path)
         listener.listen(0)
@@ -128,389 +190,79 @@ def socket_connect(told, folder):
                 one = held.enter_context(socket.socket(socket.AF_UNIX))
                 one.setblocking(False)
                 one.connect(path)
-
-        def accept():
-            told.wait(PATIENCE)
-            held.enter_context(listener.accept()[0])
-
         connection = held.enter_context(socket.socket(socket.AF_UNIX))
-
-        def block():
-            connection.connect(path)  # here
-
-        with thread(accept):
-            yield block
+        yield block, lambda: held.enter_context(listener.accept()[0])
 
 
-@contextlib.contextmanager
-def select_(told, folder):
-    with server(told, b"at last") as port, socket.create_connection(("127.0.0.1", port)) as connection:
-
-        def block():
-            select.select([connection], [], [])  # here
-
-        yield block
+# ---- files and pipes ------------------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def sqlite_lock(told, folder):
+@let_go_by_a_thread
+def sqlite_lock(folder):
     path = os.path.join(folder, "data.db")
     first = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     second = sqlite3.connect(path, isolation_level=None, timeout=PATIENCE)
     first.execute("BEGIN EXCLUSIVE")
 
-    def release():
-        told.wait(PATIENCE)
-        first.execute("COMMIT")
-
     def block():
         second.execute("BEGIN EXCLUSIVE")  # here
 
-    with contextlib.closing(first), contextlib.closing(second), thread(release):
-        yield block
+    with contextlib.closing(first), contextlib.closing(second):
+        yield block, lambda: first.execute("COMMIT")
 
 
-@contextlib.contextmanager
-def fifo(told, folder):
+@let_go_by_a_thread
+def fifo(folder):
     path = os.path.join(folder, "fifo")
     os.mkfifo(path)
-
-    def write():
-        told.wait(PATIENCE)
-        with open(path, "w") as stream:
-            stream.write("x")
 
     def block():
         with open(path) as stream:  # here
             stream.read()
 
-    with thread(write):
-        yield block
+    yield block, lambda: pathlib.Path(path).write_text("x")
 
 
-@contextlib.contextmanager
-def pipe_read(told, folder):
+def type_into(writer):
+    """A line, and the end."""
+    with os.fdopen(writer, "w") as stream:
+        stream.write("typed\n")
+
+
+@let_go_by_a_thread
+def pipe_read(folder):
     """As input() does: a line from a pipe, where there is none yet."""
     reader, writer = os.pipe()
 
-    def write():
-        told.wait(PATIENCE)
-        os.write(writer, b"typed\n")
-        os.close(writer)
+    def block():
+        assert stream.readline() == "typed\n"  # here
 
-    with os.fdopen(reader) as stream, thread(write):
-
-        def block():
-            assert stream.readline() == "typed\n"  # here
-
-        yield block
+    with os.fdopen(reader) as stream:
+        yield block, lambda: type_into(writer)
 
 
-@contextlib.contextmanager
-def input_(told, folder):
+@let_go_by_a_thread
+def input_(folder):
     reader, writer = os.pipe()
 
-    def write():
-        told.wait(PATIENCE)
-        os.write(writer, b"typed\n")
-        os.close(writer)
+    def block():
+        assert input() == "typed"  # here
 
     before = sys.stdin
-    with os.fdopen(reader) as sys.stdin, thread(write):
-
-        def block():
-            assert input() == "typed"  # here
-
-        try:
-            yield block
-        finally:
-            told.set()
+    with os.fdopen(reader) as sys.stdin:
+        yield block, lambda: type_into(writer)
     sys.stdin = before
 
 
-@contextlib.contextmanager
-def os_read(told, folder):
+@let_go_by_a_thread
+def os_read(folder):
     reader, writer = os.pipe()
 
-    def write():
-        told.wait(PATIENCE)
-        os.close(writer)
-
-    with os.fdopen(reader, "rb", 0), thread(write):
-
-        def block():
-            os.read(reader, 1)  # here
-
-        yield block
-
-
-@contextlib.contextmanager
-def lock_acquire(told, folder):
-    lock = threading.Lock()
-    lock.acquire()
-
-    def release():
-        told.wait(PATIENCE)
-        lock.release()
-
     def block():
-        lock.acquire()  # here
+        os.read(reader, 1)  # here
 
-    with thread(release):
-        yield block
-
-
-@contextlib.contextmanager
-def lock_in_a_with(told, folder):
-    lock = threading.Lock()
-    lock.acquire()
-
-    def release():
-        told.wait(PATIENCE)
-        lock.release()
-
-    def block():
-        with lock:  # here
-            pass
-
-    with thread(release):
-        yield block
-
-
-@contextlib.contextmanager
-def rlock_in_a_with(told, folder):
-    lock = threading.RLock()
-    ready = threading.Event()
-
-    def release():
-        with lock:
-            ready.set()
-            told.wait(PATIENCE)
-
-    def block():
-        with lock:  # here
-            pass
-
-    with thread(release):
-        ready.wait(PATIENCE)
-        yield block
-
-
-@contextlib.contextmanager
-def condition(told, folder):
-    changed = threading.Condition()
-
-    def notify():
-        told.wait(PATIENCE)
-        with changed:
-            changed.notify_all()
-
-    def block():
-        with changed:
-            changed.wait()  # here
-
-    with thread(notify):
-        yield block
-
-
-@contextlib.contextmanager
-def event(told, folder):
-    happened = threading.Event()
-
-    def happen():
-        told.wait(PATIENCE)
-        happened.set()
-
-    def block():
-        happened.wait()  # here
-
-    with thread(happen):
-        yield block
-
-
-@contextlib.contextmanager
-def semaphore(told, folder):
-    places = threading.Semaphore(0)
-
-    def free():
-        told.wait(PATIENCE)
-        places.release()
-
-    def block():
-        with places:  # here
-            pass
-
-    with thread(free):
-        yield block
-
-
-@contextlib.contextmanager
-def thread_join(told, folder):
-    with thread(told.wait, PATIENCE) as other:
-
-        def block():
-            other.join()  # here
-
-        yield block
-
-
-@contextlib.contextmanager
-def queue_get(told, folder):
-    jobs = queue.Queue()
-
-    def put():
-        told.wait(PATIENCE)
-        jobs.put("job")
-
-    def block():
-        assert jobs.get() == "job"  # here
-
-    with thread(put):
-        yield block
-
-
-@contextlib.contextmanager
-def simple_queue_get(told, folder):
-    jobs = queue.SimpleQueue()
-
-    def put():
-        told.wait(PATIENCE)
-        jobs.put("job")
-
-    def block():
-        assert jobs.get() == "job"  # here
-
-    with thread(put):
-        yield block
-
-
-@contextlib.contextmanager
-def future_result(told, folder):
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        future = pool.submit(told.wait, PATIENCE)
-
-        def block():
-            assert future.result()  # here
-
-        yield block
-
-
-@contextlib.contextmanager
-def futures_wait(told, folder):
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        future = pool.submit(told.wait, PATIENCE)
-
-        def block():
-            concurrent.futures.wait([future])  # here
-
-        yield block
-
-
-@contextlib.contextmanager
-def executor_map(told, folder):
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-
-        def block():
-            for _ in pool.map(told.wait, [PATIENCE]):  # here
-                pass
-
-        yield block
-
-
-@contextlib.contextmanager
-def end_of_an_executor(told, folder):
-    def block():
-        with concurrent.futures.ThreadPoolExecutor(1) as pool:  # here
-            pool.submit(told.wait, PATIENCE)
-
-    yield block
-
-
-CHILD = "import sys; sys.stdin.buffer.read(1)"
-
-
-@contextlib.contextmanager
-def held_by_a_pipe(told):
-    """A pipe's reading end, at whose end a child waits; it is closed when told."""
-    reader, writer = os.pipe()
-
-    def close():
-        told.wait(PATIENCE)
-        os.close(writer)
-
-    with os.fdopen(reader, "rb", 0), thread(close):
-        yield reader
-
-
-@contextlib.contextmanager
-def subprocess_run(told, folder):
-    with held_by_a_pipe(told) as reader:
-
-        def block():
-            subprocess.run([sys.executable, "-c", CHILD], stdin=reader, check=True)  # here
-
-        yield block
-
-
-@contextlib.contextmanager
-def check_output(told, folder):
-    with held_by_a_pipe(told) as reader:
-
-        def block():
-            subprocess.check_output([sys.executable, "-c", CHILD], stdin=reader)  # here
-
-        yield block
-
-
-@contextlib.contextmanager
-def communicate(told, folder):
-    with held_by_a_pipe(told) as reader:
-        command = [sys.executable, "-c", CHILD]
-        with subprocess.Popen(command, stdin=reader, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
-
-            def block():
-                child.communicate()  # here
-
-            yield block
-
-
-@contextlib.contextmanager
-def popen_wait(told, folder):
-    with held_by_a_pipe(told) as reader, subprocess.Popen([sys.executable, "-c", CHILD], stdin=reader) as child:
-
-        def block():
-            child.wait()  # here
-
-        yield block
-
-
-@contextlib.contextmanager
-def waitpid(told, folder):
-    with held_by_a_pipe(told) as reader:
-        child = subprocess.Popen([sys.executable, "-c", CHILD], stdin=reader)
-
-        def block():
-            os.waitpid(child.pid, 0)  # here
-            child.returncode = 0
-
-        yield block
-
-
-@contextlib.contextmanager
-def os_system(told, folder):
-    path = os.path.join(folder, "fifo")
-    os.mkfifo(path)
-
-    def write():
-        told.wait(PATIENCE)
-        with open(path, "w"):
-            pass
-
-    def block():
-        os.system(f"cat {path}")  # here
-
-    with thread(write):
-        yield block
+    with os.fdopen(reader, "rb", 0):
+        yield block, lambda: os.close(writer)
 
 
 # A process that holds a lock on a file until its standard input ends
@@ -524,72 +276,295 @@ sys.stdin.read()
 
 
 @contextlib.contextmanager
-def held_by_a_process(told, folder, how):
+def held_by_a_process(folder, how):
+    """(a file that a process has locked, what ends that process)."""
     path = os.path.join(folder, "locked")
     open(path, "w").close()
     command = [sys.executable, "-c", HOLDER.format(how), path]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         holder.stdout.readline()
+        with open(path, "r+") as file:
+            yield file, holder.stdin.close
 
-        def release():
+
+@let_go_by_a_thread
+def flock(folder):
+    def block():
+        fcntl.flock(file, fcntl.LOCK_EX)  # here
+
+    with held_by_a_process(folder, "flock") as (file, let_go):
+        yield block, let_go
+
+
+@let_go_by_a_thread
+def lockf(folder):
+    def block():
+        fcntl.lockf(file, fcntl.LOCK_EX)  # here
+
+    with held_by_a_process(folder, "lockf") as (file, let_go):
+        yield block, let_go
+
+
+# ---- locks and queues between threads -------------------------------------------------------------------------------
+
+
+@let_go_by_a_thread
+def lock_acquire(folder):
+    lock = threading.Lock()
+    lock.acquire()
+
+    def block():
+        lock.acquire()  # here
+
+    yield block, lock.release
+
+
+@let_go_by_a_thread
+def lock_in_a_with(folder):
+    lock = threading.Lock()
+    lock.acquire()
+
+    def block():
+        with lock:  # here
+            pass
+
+    yield block, lock.release
+
+
+@contextlib.contextmanager
+def rlock_in_a_with(told, folder):
+    """Only the thread that has it may let it go."""
+    lock = threading.RLock()
+    ready = threading.Event()
+
+    def hold():
+        with lock:
+            ready.set()
             told.wait(PATIENCE)
-            holder.stdin.close()
 
-        with open(path, "r+") as file, thread(release):
-            yield file
+    def block():
+        with lock:  # here
+            pass
+
+    with thread(hold):
+        ready.wait(PATIENCE)
+        yield block
+
+
+@let_go_by_a_thread
+def condition(folder):
+    changed = threading.Condition()
+
+    def notify():
+        with changed:
+            changed.notify_all()
+
+    def block():
+        with changed:
+            changed.wait()  # here
+
+    yield block, notify
+
+
+@let_go_by_a_thread
+def event(folder):
+    happened = threading.Event()
+
+    def block():
+        happened.wait()  # here
+
+    yield block, happened.set
+
+
+@let_go_by_a_thread
+def semaphore(folder):
+    places = threading.Semaphore(0)
+
+    def block():
+        with places:  # here
+            pass
+
+    yield block, places.release
 
 
 @contextlib.contextmanager
-def flock(told, folder):
-    with held_by_a_process(told, folder, "flock") as file:
+def thread_join(told, folder):
+    with thread(told.wait, PATIENCE) as other:
 
         def block():
-            fcntl.flock(file, fcntl.LOCK_EX)  # here
+            other.join()  # here
 
         yield block
 
 
-@contextlib.contextmanager
-def lockf(told, folder):
-    with held_by_a_process(told, folder, "lockf") as file:
-
-        def block():
-            fcntl.lockf(file, fcntl.LOCK_EX)  # here
-
-        yield block
-
-
-@contextlib.contextmanager
-def process_pipe(told, folder):
-    mine, theirs = multiprocessing.Pipe()
-
-    def send():
-        told.wait(PATIENCE)
-        theirs.send("job")
-
-    with mine, theirs, thread(send):
-
-        def block():
-            assert mine.recv() == "job"  # here
-
-        yield block
-
-
-@contextlib.contextmanager
-def process_queue(told, folder):
-    jobs = multiprocessing.get_context("spawn").Queue()
-
-    def put():
-        told.wait(PATIENCE)
-        jobs.put("job")
+@let_go_by_a_thread
+def queue_get(folder):
+    jobs = queue.Queue()
 
     def block():
         assert jobs.get() == "job"  # here
 
-    with thread(put):
+    yield block, lambda: jobs.put("job")
+
+
+@let_go_by_a_thread
+def simple_queue_get(folder):
+    jobs = queue.SimpleQueue()
+
+    def block():
+        assert jobs.get() == "job"  # here
+
+    yield block, lambda: jobs.put("job")
+
+
+# ---- executors ------------------------------------------------------------------------------------------------------
+
+
+@done_by_a_pool
+def future_result(pool, told):
+    future = pool.submit(told.wait, PATIENCE)
+
+    def block():
+        assert future.result()  # here
+
+    yield block
+
+
+@done_by_a_pool
+def submit_and_result(pool, told):
+    def block():
+        assert pool.submit(told.wait, PATIENCE).result()  # here
+
+    yield block
+
+
+@done_by_a_pool
+def futures_wait(pool, told):
+    future = pool.submit(told.wait, PATIENCE)
+
+    def block():
+        concurrent.futures.wait([future])  # here
+
+    yield block
+
+
+@done_by_a_pool
+def executor_map(pool, told):
+    def block():
+        for _ in pool.map(told.wait, [PATIENCE]):  # here
+            pass
+
+    yield block
+
+
+@contextlib.contextmanager
+def end_of_an_executor(told, folder):
+    def block():
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:  # here
+            pool.submit(told.wait, PATIENCE)
+
+    yield block
+
+
+@let_go_by_a_thread
+def result_of_another_process(folder):
+    path = pathlib.Path(folder, "fifo")
+    os.mkfifo(path)
+
+    def block():
+        assert pool.submit(path.read_text).result() == "x"  # here
+
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        pool.submit(os.getpid).result(PATIENCE)  # its process is there
+        yield block, lambda: path.write_text("x")
+
+
+# ---- other processes ------------------------------------------------------------------------------------------------
+
+CHILD = "import sys; sys.stdin.buffer.read(1)"
+
+
+@ended_by_a_pipe
+def subprocess_run(reader):
+    def block():
+        subprocess.run([sys.executable, "-c", CHILD], stdin=reader, check=True)  # here
+
+    yield block
+
+
+@ended_by_a_pipe
+def check_output(reader):
+    def block():
+        subprocess.check_output([sys.executable, "-c", CHILD], stdin=reader)  # here
+
+    yield block
+
+
+@ended_by_a_pipe
+def communicate(reader):
+    def block():
+        child.communicate()  # here
+
+    command = [sys.executable, "-c", CHILD]
+    with subprocess.Popen(command, stdin=reader, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         yield block
+
+
+@ended_by_a_pipe
+def popen_wait(reader):
+    def block():
+        child.wait()  # here
+
+    with subprocess.Popen([sys.executable, "-c", CHILD], stdin=reader) as child:
+        yield block
+
+
+@ended_by_a_pipe
+def waitpid(reader):
+    def block():
+        os.waitpid(child.pid, 0)  # here
+        child.returncode = 0
+
+    child = subprocess.Popen([sys.executable, "-c", CHILD], stdin=reader)
+    yield block
+
+
+@let_go_by_a_thread
+def os_system(folder):
+    path = os.path.join(folder, "fifo")
+    os.mkfifo(path)
+
+    def block():
+        os.system(f"cat {path}")  # here
+
+    yield block, lambda: open(path, "w").close()
+
+
+@let_go_by_a_thread
+def process_pipe(folder):
+    mine, theirs = multiprocessing.Pipe()
+
+    def block():
+        assert mine.recv() == "job"  # here
+
+    with mine, theirs:
+        yield block, lambda: theirs.send("job")
+
+
+@let_go_by_a_thread
+def process_queue(folder):
+    jobs = multiprocessing.get_context("spawn").Queue()
+
+    def block():
+        assert jobs.get() == "job"  # here
+
+    yield block, lambda: jobs.put("job")
     jobs.close()
     jobs.join_thread()
+
+
+# ---- lines that are read the hard way -------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
@@ -612,28 +587,19 @@ def property_of_a_library(told, folder):
     yield block
 
 
-@contextlib.contextmanager
-def in_the_middle_of_a_line(told, folder):
+@let_go_by_a_thread
+def in_the_middle_of_a_line(folder):
     jobs = queue.Queue()
-
-    def put():
-        told.wait(PATIENCE)
-        jobs.put(b"job")
 
     def block():
         return [len(str(jobs.get(), "ascii")), time.monotonic()]  # here
 
-    with thread(put):
-        yield block
+    yield block, lambda: jobs.put(b"job")
 
 
-@contextlib.contextmanager
-def over_several_lines(told, folder):
+@let_go_by_a_thread
+def over_several_lines(folder):
     jobs = queue.Queue()
-
-    def put():
-        told.wait(PATIENCE)
-        jobs.put("job")
 
     def block():
         return sorted(
@@ -643,5 +609,4 @@ def over_several_lines(told, folder):
             )
         )
 
-    with thread(put):
-        yield block
+    yield block, lambda: jobs.put("job")

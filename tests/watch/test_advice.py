@@ -84,6 +84,26 @@ CALLS = [
     ("requests.get", "requests.get(url)", "aiohttp or httpx.AsyncClient"),
     ("requests.api.get", "get(url)", "aiohttp or httpx.AsyncClient"),
     ("concurrent.futures._base.Future.result", "job.result()", "await asyncio.wrap_future(job)"),
+    (
+        "concurrent.futures._base.Future.result",
+        "pool.submit(crunch, data).result()",
+        "await asyncio.wrap_future(pool.submit(crunch, data))",
+    ),
+    (
+        "concurrent.futures.process.ProcessPoolExecutor.submit",
+        "pool.submit(crunch, data)",
+        "await clearloop.run_sync(crunch, data, executor=pool), which starts its processes off the loop",
+    ),
+    (
+        "concurrent.futures.thread.ThreadPoolExecutor.submit",
+        "pool.submit(fetch, url)",
+        "await loop.run_in_executor(pool, fetch, url)",
+    ),
+    (
+        "concurrent.futures.process._chain_from_iterable_of_lists",
+        "pool.map(crunch, items)",
+        "await asyncio.gather(*(loop.run_in_executor(executor, function, x) for x in items))",
+    ),
     ("_socket.socket.recv", "s.recv(4096)", "await loop.sock_recv(s, 4096), or asyncio.open_connection"),
     ("_io.open", "open(path)", "await clearloop.run_sync(function) around the file's whole use, or aiofiles"),
     ("builtins.input", "input('name? ')", "await clearloop.run_sync(input, 'name? ')"),

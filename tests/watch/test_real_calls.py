@@ -58,6 +58,18 @@ CALLS = [
         "concurrent.futures._base.Future.result",
         "await asyncio.wrap_future(future)",
     ),
+    (
+        peers.submit_and_result,
+        "pool.submit(told.wait, PATIENCE).result()",
+        "concurrent.futures._base.Future.result",
+        "await asyncio.wrap_future(pool.submit(told.wait, PATIENCE))",
+    ),
+    (
+        peers.result_of_another_process,
+        "pool.submit(path.read_text).result()",
+        "concurrent.futures._base.Future.result",
+        "await asyncio.wrap_future(pool.submit(path.read_text))",
+    ),
     (peers.futures_wait, "concurrent.futures.wait([future])", "concurrent.futures._base.wait", "await asyncio.wait("),
     (peers.executor_map, "pool.map(told.wait, [PATIENCE])", "concurrent.futures._base.Executor.map", "asyncio.gather"),
     (
