@@ -128,7 +128,8 @@ def test_the_model_tells_what_happened(seed):
                 held += 1
                 by = spans.by[i]
                 assert spans.kind[by] == RUN and spans.lane[by] != row
-                assert min(spans.end[by], until) - max(spans.begin[by], begin) == most
+                # the first that held it nearly as long as any
+                assert min(spans.end[by], until) - max(spans.begin[by], begin) >= most - most // 10
             elif spans.kind[i] == RUN:
                 waker = play.woken_by[task, begin]
                 assert (spans.begin[spans.by[i]] if spans.by[i] != NONE else None) == waker

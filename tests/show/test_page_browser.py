@@ -13,7 +13,7 @@ from page_models import MS, SECOND, Maker, hostile, server, ten_blocked, ten_fre
 
 import clearloop
 from clearloop.show import page
-from clearloop.show.model import AWAIT, HELD, RUN
+from clearloop.show.model import AWAIT, HELD, READY, RUN
 
 pytestmark = [pytest.mark.skipif(why_not() is not None, reason=why_not() or ""), pytest.mark.timeout(300)]
 
@@ -90,6 +90,43 @@ def test_the_worst_stall_leads_to_its_line(opened):
     assert next(lane for role, lane, about in page.tree() if role == "treeitem" and about.get("selected")).startswith(
         "job 1:"
     )
+
+
+def turn_of_short_steps():
+    make = Maker()
+    line = make.place(7, "count += 1", "work")
+    tasks = [make.task(f"job {number + 1}", "work") for number in range(200)]
+    for number, task in enumerate(tasks):
+        make.span(task, READY, 0, number * MS)
+        run = make.span(task, RUN, number * MS, (number + 1) * MS, place=line)
+    make.stall(run, "compute", steps=200, delayed_count=0, delayed=[])
+    stall = make.loop.stalls[0]
+    stall.begin, stall.end = 0, 200 * MS
+    return make.model()
+
+
+def test_who_waited_for_a_turn_of_short_steps(opened):
+    page = opened(turn_of_short_steps())
+    cells = [cell.text for cell in page.all("#table tbody tr td")]
+    assert cells[0] == "200 ms" and cells[3] == "199"  # all but the first
+    page.click("#table tbody tr")
+    said = page.find("#details").text
+    assert "Stall: compute" in said and "200, one after the other in one turn of the loop" in said
+    assert "199 tasks waited" in said and "job 200 199 ms" in said and "and 187 more" in said
+
+
+def test_a_stall_that_goes_on_is_in_the_table(opened):
+    make = Maker()
+    line = make.place(9, "time.sleep(1)", "job")
+    one, other = make.task("one", "job"), make.task("other", "job")
+    run = make.span(one, RUN, 0, SECOND, place=line)
+    make.span(other, HELD, 0, SECOND, by=run)
+    make.stall(run, "still going on", ongoing=True)
+    page = opened(make.model())
+    cells = [cell.text for cell in page.all("#table tbody tr td")]
+    assert cells[:2] == ["1.00 s", "one"] and cells[3:5] == ["1", "still going on"]
+    page.click("#table tbody tr")
+    assert "still going on" in page.find("#details").text
 
 
 def test_a_click_on_red_says_who_held_it(opened):

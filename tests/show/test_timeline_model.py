@@ -6,6 +6,7 @@ import tracemalloc
 import pytest
 from dump_maker import MS, DumpMaker, blocked_jobs, many
 
+from clearloop.show import summary
 from clearloop.show.dump import read
 from clearloop.show.model import (
     ALIVE,
@@ -107,8 +108,8 @@ def test_ten_blocked_jobs_are_nine_red_lanes():
         holder = spans.by[i]
         assert spans.kind[holder] == RUN
         assert spans.begin[i] <= spans.begin[holder] < spans.end[holder] <= spans.end[i]
-    # Each waited for all before it; the arrow leads to the longest, of equals to the last.
-    assert [seen.owner(spans.by[i]) for i in held] == [f"job-{i}" for i in range(9)]
+    # Each waited for all before it; the arrow leads to the first of those that held it as long as any.
+    assert [seen.owner(spans.by[i]) for i in held] == ["job-0"] * 9
     job = seen.rows["job-9"]
     assert seen.loop.tasks.held[job] == spans.end[held[-1]] - spans.begin[held[-1]] > 9 * 200 * MS
 
@@ -125,6 +126,43 @@ def test_the_same_jobs_in_workers_hold_nobody():
         assert seen.loop.jobs.submitted[i] < seen.loop.jobs.begin[i] < seen.loop.jobs.end[i]
         assert JOB_OUTCOMES[seen.loop.jobs.outcome[i]] == "delivered"
         assert "job of sleep()" in seen.labels(f"job-{i}")
+
+
+@pytest.mark.parametrize(
+    "lengths, holder",
+    [
+        ([200, 201, 199], 0),  # by a hair: the first
+        ([179, 200, 181], 1),  # the first was much shorter
+        ([5, 6, 200], 2),
+        ([200, 5, 1], 0),
+        ([5] * 100 + [9], 100),
+    ],
+)
+def test_of_those_that_held_it_nearly_as_long_the_first_is_named(lengths, holder):
+    made = sleeper()
+    made.step(1, 10, 10, YIELDED)
+    at = 1000
+    for number, length in enumerate(lengths):
+        made.callback(at, length * MS, made.code(f"step{number}"))
+        at += length * MS
+    made.step(1, at + 10, 10, STEP_RETURNED)
+    seen = Seen(made)
+    [held] = seen.spans(HELD)
+    assert seen.text(seen.loop.spans.label[seen.loop.spans.by[held]]) == f"step{holder}"
+
+
+def test_who_waited_for_a_turn_of_short_steps():
+    made = DumpMaker()
+    work = made.code("work")
+    for number in range(200):
+        made.task(1 + number, 0, work, name=f"job-{number}")
+    for number in range(200):
+        made.step(1 + number, 1000 + number * MS // 2, MS // 2, STEP_RETURNED)
+    made.report(1000, 100 * MS, verdict="compute", steps=200, task="job-199", loop=0, delayed_count=0, delayed=[])
+    found = summary.facts(build(read(made.bytes())))
+    [stall] = found["loops"][0]["stalls"]
+    # the first two ran at once or nearly so; each of the others waited a millisecond or more
+    assert 195 <= stall["held"] <= 198
 
 
 def test_many_short_steps_hold_nobody():

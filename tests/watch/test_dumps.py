@@ -15,7 +15,8 @@ import pytest
 
 import clearloop
 import clearloop.watch
-from clearloop.show import records
+from clearloop.show import records, summary
+from clearloop.show.building import build_model
 from clearloop.show.dump import read
 from clearloop.watch import dump_file, dumping, reporting
 from dumped import Dumped
@@ -216,6 +217,51 @@ def test_from_another_thread_while_the_loop_is_blocked(taken, block):
     assert running.kind == records.STEP
     assert running.actor == dumped.live["culprit"].id
     assert running.time + running.span >= before  # it still ran when the dump was made
+
+
+@pytest.mark.parametrize("block", [blocked_in_sleep, blocked_in_compute])
+def test_a_stall_that_goes_on_is_told_with_its_line_so_far(taken, block):
+    done = threading.Event()
+    found = []
+
+    def watcher():
+        until = time.monotonic() + PATIENCE
+        while time.monotonic() < until and not reporting.going_on():
+            time.sleep(0.01)
+        found.append(taken())
+        done.set()
+
+    async def culprit():
+        block(done)
+
+    async def main():
+        asyncio.get_running_loop().slow_callback_duration = 0.05
+        thread = threading.Thread(target=watcher)
+        thread.start()
+        await asyncio.create_task(culprit(), name="culprit")
+        await asyncio.to_thread(thread.join, PATIENCE)
+        await asyncio.to_thread(reporting.settle, PATIENCE)
+        found.append(taken("after.dump"))
+        return asyncio.get_running_loop()._watch_number()
+
+    number = clearloop.run(main())
+    during, after = found
+    [report] = [report for report in during.dump.stalls if report.get("ongoing")]
+    assert (report["loop"], report["task"], report["verdict"]) == (number, "culprit", None)
+    assert report["stack"][0]["function"].endswith("culprit")
+    assert report["end_ns"] - report["begin_ns"] >= 0.05e9
+    # what it became is told once, and no longer as going on
+    assert not any(report.get("ongoing") for report in after.dump.stalls)
+    assert [one["begin_ns"] for one in after.dump.stalls].count(report["begin_ns"]) == 1
+    # the page, the lines and the JSON have it, at the step that has not ended
+    model = build_model(during.dump)
+    loop = next(loop for loop in model.loops if loop.number == number)
+    [stall] = [stall for stall in loop.stalls if stall.report.get("ongoing")]
+    assert model.strings[loop.tasks.name[loop.spans.lane[stall.span]]] == "culprit"
+    assert stall.verdict == "still going on"
+    assert any("by task culprit" in line and "[still going on]" in line for line in summary.lines(model))
+    [told] = [one for of in summary.facts(model)["loops"] for one in of["stalls"] if one["ongoing"]]
+    assert (told["task"], told["verdict"]) == ("culprit", None)
 
 
 # ---- loops -----------------------------------------------------------------------------------------------------------

@@ -31,8 +31,8 @@ from cython.cimports.clearloop.engine.waiters import Line, Waiter
 from cython.cimports.clearloop.system.capi import steal
 from cython.cimports.clearloop.system.clock import monotonic_ns
 from cython.cimports.clearloop.system.frames import PyGC_Disable, PyGC_Enable, attribute_raw, frame_local
-from cython.cimports.clearloop.system.probe import WAITING
-from cython.cimports.clearloop.system.watchdog import held_since
+from cython.cimports.clearloop.system.probe import RUNNING, SLOW_TURN, WAITING
+from cython.cimports.clearloop.system.watchdog import facts_of, held_since
 from cython.cimports.cpython.ref import PyObject
 from cython.cimports.libc.stdint import int64_t, uintptr_t
 
@@ -50,6 +50,7 @@ __all__ = [
     "holders",
     "identity",
     "rows",
+    "stretch",
 ]
 
 DEEPEST = cython.declare(cython.Py_ssize_t, 1000)  # awaits in a chain
@@ -117,6 +118,16 @@ def activity(loop: Scheduler):
         return False, None
     since: int64_t = held_since(loop.probe)
     return loop.probe.activity == WAITING, (monotonic_ns() - since) / 1e9 if since else None
+
+
+def stretch(loop: Scheduler):
+    """What is known of the stall that goes on, for watch/facts.py; None: none has been noticed."""
+    slow: cython.int = loop.probe.slow
+    if slow == 0 or loop.probe.activity != RUNNING or loop.probe.turns != loop.probe.slow_turns:
+        return None  # it is over, and waits to be described
+    if slow != SLOW_TURN and loop.probe.steps != loop.probe.slow_steps:
+        return None
+    return facts_of(loop.probe)
 
 
 def find(loop: Scheduler, number):

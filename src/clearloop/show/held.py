@@ -14,6 +14,7 @@ from clearloop.show.walking import Walk
 
 MOST = 10_000  # of a loop: a dump that says there were more is none that we wrote
 LOOKED_AT = 1000  # steps of one stall
+GOES_ON = "still going on"  # instead of a verdict, of a stall that was not over when the dump was made
 
 
 def stalls(walk: Walk, loop: LoopModel, start: int, rows: list[int], places: Places) -> list[Stall]:
@@ -47,6 +48,8 @@ def _stall(
     walk: Walk, loop: LoopModel, start: int, rows: list[int],
     begin: int, end: int, task: int, verdict: str, place: int, report: dict[str, Any],
 ) -> Stall:  # fmt: skip
+    if report.get("ongoing"):
+        end, verdict = max(begin, min(end, walk.last)), GOES_ON
     row = walk.index.get(task, NONE) if task else NONE
     row = rows[row] if row != NONE else NONE
     span, sure = _step(walk, loop, begin, end, row)

@@ -6,7 +6,9 @@ from bisect import bisect_left, bisect_right
 from datetime import UTC, datetime
 from typing import Any
 
-from clearloop.show.model import HELD, JOB_OUTCOMES, NONE, OUTCOMES, LoopModel, Model, Stall
+from clearloop.show.held import GOES_ON
+from clearloop.show.model import HELD, JOB_OUTCOMES, NONE, OUTCOMES, READY, LoopModel, Model, Stall
+from clearloop.show.walking import LONG
 from clearloop.watch.plain_text import one_line
 
 VERSION = 1  # of the JSON; it grows when a field changes its meaning or goes
@@ -56,29 +58,46 @@ def _loop(model: Model, loop: LoopModel) -> dict[str, Any]:
 
 
 class _Held:
-    """Says how many a stall has held."""
+    """Says how many a stall has held: of one step those that are red, of a turn of many all who waited for long."""
 
     def __init__(self, loop: LoopModel) -> None:
-        self.spans = spans = loop.spans
-        held = [i for i, kind in enumerate(spans.kind) if kind == HELD]
-        self.begins = sorted(spans.begin[i] for i in held)
-        self.ends = sorted(spans.end[i] for i in held)
+        self.spans = loop.spans
+        self.red = self.times({HELD}, 0)
+        self.waiting: tuple[list[int], list[int]] | None = None
+
+    def times(self, kinds: set[int], least: int) -> tuple[list[int], list[int]]:
+        spans = self.spans
+        found = [
+            i for i, kind in enumerate(spans.kind) if kind in kinds and spans.end[i] - spans.begin[i] >= least
+        ]
+        return sorted(spans.begin[i] for i in found), sorted(spans.end[i] for i in found)
 
     def by(self, stall: Stall) -> int:
         begin, end = stall.begin, stall.end
         if stall.span != NONE:
             step = self.spans.begin[stall.span], self.spans.end[stall.span]
             if 2 * (min(end, step[1]) - max(begin, step[0])) > end - begin:
-                begin, end = step  # the watchdog's clock is not read where the step begins
-        return bisect_left(self.begins, end) - bisect_right(self.ends, begin)
+                begins, ends = self.red  # the watchdog's clock is not read where the step begins
+                return bisect_left(begins, step[1]) - bisect_right(ends, step[0])
+        if self.waiting is None:
+            self.waiting = self.times({HELD, READY}, LONG)
+        begins, ends = self.waiting
+        return max(0, bisect_right(begins, end - LONG) - bisect_left(ends, begin + LONG)) or _delayed(stall)
+
+
+def _delayed(stall: Stall) -> int:
+    """As the watchdog counted them: it knows callbacks, too, but no lanes."""
+    count = stall.report.get("delayed_count")
+    return count if isinstance(count, int) and count > 0 else 0
 
 
 def _stall(model: Model, loop: LoopModel, stall: Stall, held: _Held) -> dict[str, Any]:
-    tasks = loop.tasks
+    tasks, ongoing = loop.tasks, bool(stall.report.get("ongoing"))
     return {
         "begin": _seconds(stall.begin),
         "seconds": _seconds(stall.end - stall.begin),
-        "verdict": stall.verdict or None,
+        "verdict": stall.verdict if stall.verdict and not ongoing else None,
+        "ongoing": ongoing,
         "task": model.strings[tasks.name[stall.task]] if stall.task != NONE else stall.report.get("task"),
         **_place(model, stall.place),
         "held": held.by(stall),
@@ -193,7 +212,7 @@ def _stall_line(stall: dict[str, Any]) -> str:
         where += f" in {one_line(stall['function'], 80)}" if stall["function"] else ""
         where += f": {one_line(stall['code'], LONGEST_CODE)}" if stall["code"] else ""
     held = f", held {_several(stall['held'], 'task')}" if stall["held"] else ""
-    verdict = f" [{one_line(stall['verdict'])}]" if stall["verdict"] else ""
+    verdict = f" [{one_line(stall['verdict'] or GOES_ON)}]" if stall["verdict"] or stall["ongoing"] else ""
     return f"    {stall['seconds']:.3f} s{by}{where}{verdict}{held}"
 
 

@@ -38,6 +38,7 @@ from clearloop.show.model import (
 from clearloop.show.texts import Labels, Places, Texts
 
 LONG = 1_000_000  # ns of a step that holds others
+LOOKED_AT = 64  # long steps in a time that a task was held: the first that held it nearly as long as any
 GRACE = 3600 * 10**9  # ns that a record may be later than the dump
 LONGEST_NAME = 1000  # bytes
 DISCARD = -2  # the lane of a span that turned out to be nothing
@@ -188,11 +189,17 @@ class Walk:
             i = bisect_left(self.stack_begin, begin)
             if i < len(self.stack_begin):
                 best, by = min(self.stack_end[i], end) - self.stack_begin[i], self.stack_span[i]
-            i = bisect_left(self.long_begin, begin) - 1
-            if i >= 0 and self.long_end[i] > begin:
-                rest = min(self.long_end[i], end) - begin
+            first = bisect_left(self.long_begin, begin)
+            if first > 0 and self.long_end[first - 1] > begin:
+                first -= 1
+                rest = min(self.long_end[first], end) - begin
                 if rest > best:
-                    best, by = rest, self.long_span[i]
+                    best, by = rest, self.long_span[first]
+            # Of several that held it nearly as long, the first: which one was longest by a hair is chance.
+            for i in range(first, min(first + LOOKED_AT, len(self.long_begin))):
+                if min(self.long_end[i], end) - max(self.long_begin[i], begin) >= best - best // 10:
+                    by = self.long_span[i]
+                    break
         if best >= LONG:
             self.emit(row, HELD, begin, end, 0, self.place[row], by)
             self.tasks.held[row] += end - begin

@@ -59,12 +59,14 @@ class Snapshot:
 
     def __init__(self, reason):
         self.reason = reason
+        ongoing = reports("going_on")  # first: what ends meanwhile is among the recent
         self.loops = [Taken(number, loop) for number, loop in registry.numbered()]
         self.monotonic = time.monotonic_ns()
         self.clock = time.time_ns()
         self.table = interned.table()
-        reporting = sys.modules.get("clearloop.watch.reporting")  # not loaded: nothing has been reported
-        self.stalls = reporting.recent() if reporting is not None else []
+        self.stalls = reports("recent")
+        over = {(report["loop"], report["begin_ns"]) for report in self.stalls}
+        self.stalls += [report for report in ongoing if (report["loop"], report["begin_ns"]) not in over]
         self.workers = worker_names()
 
     def encoded(self):
@@ -114,6 +116,12 @@ class Snapshot:
             if code is not None and type(code) is not tuple:
                 line, text = lines.find(code, lasti)
                 yield [number, lasti, line, text]
+
+
+def reports(which):
+    """Stalls, from reporting.py, if that is loaded: else nothing has been reported."""
+    give = getattr(sys.modules.get("clearloop.watch.reporting"), which, None)  # another thread may just import it
+    return give() if give is not None else []
 
 
 class Taken:

@@ -9,6 +9,7 @@ The one lock guards counting only: no code of the program's runs under it, and a
 
 import collections
 import os
+import sys
 import threading
 import time
 
@@ -105,6 +106,15 @@ def found(kind, text, **fields):
 def recent():
     """The last 100 stalls, oldest first, as docs/report-format.md describes them, with begin_ns and end_ns."""
     return list(_recent)
+
+
+def going_on():
+    """The same of the stalls that are not over: they have `ongoing`, no verdict, and end at this moment."""
+    watchdog = sys.modules.get("clearloop.watch.watchdog")  # not loaded: nothing was noticed
+    return [
+        {**stall_record(stall), "ongoing": True, "begin_ns": stall.begin_ns, "end_ns": stall.end_ns}
+        for stall in (watchdog.going_on() if watchdog is not None else ())
+    ]
 
 
 def blamed():

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 
-from clearloop.engine import looking, names, registry
+from clearloop.engine import looking, names, registry, standing
 from clearloop.watch import code, syscalls, unlocked, verdict
 from clearloop.watch.facts import Facts
 from clearloop.watch.stall import VERDICTS, Delayed, Frame, Stall
@@ -48,7 +48,11 @@ class Case:
     def close(self, now):
         if self.last is not None:
             self.seen[self.last.place][0] += now - self.looked
-        return max(self.seen.values(), key=lambda entry: entry[0])[1] if self.seen else None
+        return self.sight()
+
+    def sight(self):
+        """What was seen the longest."""
+        return max(list(self.seen.values()), key=lambda entry: entry[0])[1] if self.seen else None
 
 
 class Sight:
@@ -120,6 +124,17 @@ def ended(described, looked_at, spots, hog):
         stall.delayed = [Delayed(who, what, delay / 1e9) for who, what, delay in victims]
         enter(stall, task_number, sight)
         reporting().ended(stall)
+
+
+def going_on():
+    """The stalls that have been noticed and are not over, from any thread."""
+    found = []
+    for number, loop in registry.numbered():
+        case, values = _cases.get(number), standing.stretch(loop)
+        facts = Facts(values) if values is not None else None
+        if case is not None and facts is not None and case.began == facts.began:
+            found.append(record(case, facts, case.sight(), ongoing=True))
+    return found
 
 
 def descheduled(number, nanoseconds):

@@ -83,6 +83,26 @@ function jobDetails({ loop, span }) {
   ];
 }
 
+/** A stall that was not one step: a turn of many, or one whose steps are not on record. */
+function stallDetails(loop, stall) {
+  const { report, begin, end } = stall, { spans } = loop, steps = Number(report.steps), waited = loop.waitedFor(stall);
+  return [
+    headline("run", `Stall: ${stall.verdict}`, duration(end - begin)),
+    placeBlock(stall.place),
+    facts(
+      ["Code", report.code && element("code", {}, String(report.code))],
+      steps > 1 && ["Steps", `${grouped(steps)}, one after the other in one turn of the loop`],
+      ["Instead", report.advice],
+      ["Note", report.note],
+      ["Began", `at ${clock(begin)}`],
+      stall.span >= 0 && ["Longest step", spanLink(loop, stall.span)],
+    ),
+    waited.length
+      ? element("div", { class: "people" }, element("h3", {}, `${many(waited.length, "task")} waited`), peopleList(waited, (span) => [spanLink(loop, span), ` ${duration(Math.min(spans.end[span], end) - Math.max(spans.begin[span], begin))}`]))
+      : Array.isArray(report.delayed) && report.delayed.length && element("div", { class: "people" }, element("h3", {}, `${grouped(Number(report.delayed_count) || report.delayed.length)} waited`), peopleList(report.delayed, (one) => [String(one?.task ?? one?.callback ?? "?"), typeof one?.seconds === "number" ? ` ${duration(one.seconds * 1e9)}` : null])),
+  ].filter(Boolean);
+}
+
 function spanDetails({ loop, span }) {
   const { spans, tasks } = loop, { strings } = app.model, lane = spans.lane[span], kind = spans.kind[span];
   const label = strings[spans.label[span]], name = laneName(loop, lane);

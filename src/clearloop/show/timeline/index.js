@@ -92,22 +92,35 @@ function prepare(loop) {
     return found;
   };
 
-  /** Held spans that a step lies in, those with the longest overlap first. One look-up per lane, when it is asked for. */
-  loop.victimsOf = (span) => {
-    if (loop.victims?.span === span) return loop.victims.found;
-    const from = spans.begin[span], to = spans.end[span], found = [], overlap = new Map();
+  /** Spans of who could have run in a stretch, those with the longest overlap first. One look-up per lane. */
+  const waitedIn = (from, to, counts) => {
+    const found = [], overlap = new Map();
     for (let lane = 0; lane < count && to - from >= MS; lane++) {
       const last = first[lane + 1];
-      for (let i = upperBound(spans.end, from, first[lane], last); i < last && spans.begin[i] < to; i++)
-        if (spans.kind[i] === HELD) {
+      for (let i = upperBound(spans.end, from, first[lane], last); i < last && spans.begin[i] < to; i++) {
+        const common = Math.min(spans.end[i], to) - Math.max(spans.begin[i], from);
+        if (counts(spans.kind[i], common)) {
           found.push(i);
-          overlap.set(i, Math.min(spans.end[i], to) - Math.max(spans.begin[i], from));
+          overlap.set(i, common);
         }
+      }
     }
-    found.sort((a, b) => overlap.get(b) - overlap.get(a) || a - b);
-    loop.victims = { span, found };
-    return found;
+    return found.sort((a, b) => overlap.get(b) - overlap.get(a) || a - b);
   };
+
+  /** Held spans that a step lies in; the last answer is kept. */
+  loop.victimsOf = (span) => {
+    if (loop.victims?.span !== span) loop.victims = { span, found: waitedIn(spans.begin[span], spans.end[span], (kind) => kind === HELD) };
+    return loop.victims.found;
+  };
+
+  /** Whether one step was the stall, or a turn of many. */
+  loop.isOneStep = ({ begin, end, span }) =>
+    span >= 0 && 2 * (Math.min(end, spans.end[span]) - Math.max(begin, spans.begin[span])) > end - begin;
+
+  /** Who waited for a stall: of a turn of many steps also those that no single step has held. */
+  loop.waitedFor = (stall) =>
+    loop.isOneStep(stall) ? loop.victimsOf(stall.span) : waitedIn(stall.begin, stall.end, (kind, common) => (kind === HELD || kind === READY) && common >= MS);
 
   /** The step that held a lane for the longest in one go, or -1. */
   loop.worstHolder = (lane) => {

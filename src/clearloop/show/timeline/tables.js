@@ -38,14 +38,14 @@ function prepareTables() {
   tables.stalls.rows = app.model.loops.flatMap((loop) =>
     loop.stalls.map((stall) => {
       const place = stall.place >= 0 ? stall.place : stall.span >= 0 ? loop.spans.place[stall.span] : -1, { report } = stall;
-      const countable = stall.span >= 0 && loop.stalls.length * loop.tasks.id.length < 4e6;
-      const victims = countable ? loop.victimsOf(stall.span).length : 0;
+      const countable = loop.stalls.length * loop.tasks.id.length < 4e6;
+      const victims = countable ? loop.waitedFor(stall).length : 0;
       return {
         loop, stall, begin: stall.begin, lasted: stall.end - stall.begin, verdict: stall.verdict,
         who: stall.task >= 0 ? laneName(loop, stall.task) : String(report.task ?? report.callback ?? "a callback"),
         where: placeText(app.model, place) || (report.file ? `${baseName(String(report.file))}:${report.line}` : ""),
         code: placeCode(app.model, place) || String(report.code ?? ""),
-        victims: countable ? victims : (report.delayed_count ?? 0), // the report knows callbacks, too, but no lanes
+        victims: victims || Number(report.delayed_count) || 0, // the report knows callbacks, too, but no lanes
       };
     }),
   );
@@ -114,13 +114,9 @@ function tableRow(table, row) {
 }
 
 function goToStall({ loop, stall }) {
-  if (stall.span >= 0) {
-    jumpTo(loop, stall.span);
-    return;
-  }
-  goToSpan(stall.begin, stall.end);
-  const { report } = stall;
-  byId("details").replaceChildren(headline("run", `Stall: ${stall.verdict}`, duration(stall.end - stall.begin)), placeBlock(stall.place) ?? "", facts(["Code", report.code && element("code", {}, report.code)], ["Instead", report.advice], ["Note", report.note], ["Began", `at ${clock(stall.begin)}`]));
+  if (stall.span >= 0) jumpTo(loop, stall.span);
+  else goToSpan(stall.begin, stall.end);
+  if (!loop.isOneStep(stall)) byId("details").replaceChildren(...stallDetails(loop, stall));
 }
 
 /** A task's lane, at what was worst there: where it was held the longest, else ran the longest. */
