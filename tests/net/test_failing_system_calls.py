@@ -32,7 +32,7 @@ MEETINGS = {
     "protocols": [*TCP, "shutdown"],
     "unix": [*STREAM, "shutdown"],
     "eyeballs": TCP,
-    "streams": [*TCP, "shutdown"],
+    "streams": [*TCP, "recvmsg", "shutdown"],
     "sockets": [*MAKING, "listen", "accept4", "getsockopt", "recv", "send"],
     "datagrams": [*MAKING, "getpeername", "recvmmsg", "send", "sendto"],
     "files": [call for call in [*TCP, "sendfile"] if call != "sendmsg"],

@@ -17,6 +17,8 @@ from stream_tools import (
     until,
 )
 
+import clearloop
+
 
 @pytest.mark.parametrize("factory", [Recorder, BufferedRecorder, lambda: BufferedRecorder(7)])
 def test_everything_arrives_in_order(factory):
@@ -43,6 +45,63 @@ def test_a_read_larger_than_the_read_buffer():
         theirs.close()
         await protocol.lost
         assert protocol.data == data
+
+    run(main())
+
+
+def test_a_flood_comes_in_large_pieces_and_what_follows_it_comes_whole():
+    class Counting(Recorder):
+        largest = 0
+
+        def data_received(self, data):
+            self.largest = max(self.largest, len(data))
+            super().data_received(data)
+
+    async def main():
+        ours, theirs = tcp_pair()
+        transport, protocol = await over(ours, Counting)
+        theirs.setblocking(False)
+        loop = asyncio.get_running_loop()
+        chance = random.Random(8)
+        sent = b""
+        for size in (3_000_000, 1, 65_536, 65_537, 1, 500_000, 10, 20):
+            data = chance.randbytes(size)
+            sent += data
+            await loop.sock_sendall(theirs, data)
+            await until(lambda size=len(sent): len(protocol.data) == size)
+        assert protocol.data == sent
+        assert protocol.largest > 65_536
+        theirs.close()
+        assert await protocol.lost is None
+
+    run(main())
+
+
+@pytest.mark.parametrize("limit", [1000, 65_536, 10_000_000])
+def test_a_flood_reaches_the_reader_of_a_stream_in_order(limit):
+    async def main():
+        ours, theirs = tcp_pair()
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        reader, writer = await clearloop.open_connection(sock=ours, limit=limit)
+        loop = asyncio.get_running_loop()
+        chance = random.Random(9)
+        data = chance.randbytes(5_000_000)
+
+        async def pour():
+            await loop.sock_sendall(theirs, data)
+            theirs.close()
+
+        pouring = asyncio.create_task(pour())
+        got = []
+        while piece := await reader.read(chance.choice([1, 70_000, 65_536, 65_536, 1_000_000])):
+            got.append(piece)
+            if chance.random() < 0.1:
+                await asyncio.sleep(0)
+        assert b"".join(got) == data
+        await pouring
+        writer.close()
+        await writer.wait_closed()
 
     run(main())
 

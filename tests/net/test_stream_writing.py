@@ -1,6 +1,8 @@
 """What is written leaves joined, in order, whole, and never later than the turn that wrote it."""
 
 import asyncio
+import contextlib
+import contextvars
 import logging
 import random
 import socket
@@ -9,7 +11,7 @@ import threading
 import time
 
 import pytest
-from stream_tools import packets, read_all, reports, run, stream, until
+from stream_tools import Recorder, over, packets, read_all, reports, run, stream, until
 
 import clearloop
 from clearloop.net.transport import make_stream
@@ -282,8 +284,72 @@ def test_a_producer_that_is_paused_and_resumed_sends_everything():
     async def main():
         _, protocol, peer = await stream(Producer)
         assert len(await read_all(peer)) == 3_000_000
-        assert protocol.most <= 64 * 1024 + 7000
+        assert protocol.most <= 512 * 1024 + 7000  # while the kernel takes all that it is offered
         peer.close()
+
+    run(main())
+
+
+def test_whoever_takes_little_has_the_water_marks_to_the_letter():
+    class Producer(Recorder):
+        going = True
+        most = pauses = 0
+
+        def produce(self):
+            while self.going and self.pauses < 20:
+                self.transport.write(bytes(7000))
+                self.most = max(self.most, self.transport.get_write_buffer_size())
+
+        def pause_writing(self):
+            self.going = False
+            self.pauses += 1
+
+        def resume_writing(self):
+            self.going = True
+            self.produce()
+
+    async def main():
+        transport, protocol, peer = await stream(Producer, send_buffer=4096)  # holds less than the low-water mark
+        protocol.produce()
+        assert protocol.pauses == 1
+        reading = asyncio.create_task(read_all(peer))
+        await until(lambda: protocol.pauses == 20)
+        assert protocol.most <= 64 * 1024 + 7000
+        transport.close()
+        await reading
+        peer.close()
+
+    run(main())
+
+
+def test_what_is_refused_when_the_turn_ends_pauses_the_protocol_in_its_context():
+    place = contextvars.ContextVar("place", default="outside")
+
+    class Pausing(Recorder):
+        def pause_writing(self):
+            super().pause_writing()
+            self.where = place.get()
+
+    async def main():
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        context = contextvars.copy_context()
+        context.run(place.set, "inside")
+        transport, protocol = await asyncio.create_task(over(ours, Pausing), context=context)
+        transport.write(bytes(70_000))  # is taken, so the next time more is offered at once
+        assert transport.get_write_buffer_size() == 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                ours.send(bytes(4096), socket.MSG_DONTWAIT)
+        transport.write(bytes(100_000))
+        assert "pause" not in protocol.calls
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert protocol.calls == ["made", "pause"] and protocol.where == "inside"
+        assert transport.get_write_buffer_size() == 100_000
+        transport.abort()
+        await protocol.lost
+        theirs.close()
 
     run(main())
 

@@ -31,7 +31,7 @@ from cython.cimports.clearloop.net.transports import Transports
 from cython.cimports.clearloop.system.capi import Py_XDECREF_raw, PyContext_CopyCurrent, propagate, steal
 from cython.cimports.clearloop.system.epoll import close_fd
 from cython.cimports.clearloop.system.methods import bytes_at, bytes_of_size_raw, bytes_size, resize_bytes
-from cython.cimports.clearloop.system.pipes import read_fd, write_fd, writev
+from cython.cimports.clearloop.system.pipes import read_fd, readv, write_fd, writev
 from cython.cimports.clearloop.system.poller import FAULT, HANGUP, PEER_CLOSED, READABLE, WRITABLE
 from cython.cimports.libc.errno import EAGAIN, EBADF, EINTR, errno
 from cython.cimports.libc.stdint import uint32_t
@@ -105,6 +105,10 @@ class Pipe(StreamTransport):
     def receive(self, buffer, size):
         fd: cython.int = self.live()
         return read_fd(fd, buffer, size)
+
+    def receive_many(self, vector, count):
+        fd: cython.int = self.live()
+        return readv(fd, vector, count)
 
     def transmit(self, data, size):
         fd: cython.int = self.live()

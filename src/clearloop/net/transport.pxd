@@ -50,6 +50,7 @@ cdef class StreamTransport(Outlet):
     cdef bint buffered             # an asyncio.BufferedProtocol
     cdef bint paused               # pause_reading
     cdef bint ended                # the peer has sent its last byte
+    cdef bint flooded              # the last read was a large one
     cdef bint protocol_paused      # pause_writing was called
     cdef bint eof                  # write_eof was called
     cdef bint sending_file         # by sendfile(): nobody else may write meanwhile
@@ -66,6 +67,7 @@ cdef class StreamTransport(Outlet):
     cdef Py_ssize_t size           # bytes in all
     cdef Py_ssize_t high
     cdef Py_ssize_t low
+    cdef Py_ssize_t offer          # with more than this, the kernel is asked before the step ends
     cdef Py_ssize_t ignored        # writes after the connection was lost
 
     # what is seldom asked for
@@ -89,12 +91,17 @@ cdef class StreamTransport(Outlet):
     cdef int watch(self, uint32_t events) except -1
     # -1 with errno; -2 with an exception
     cdef Py_ssize_t receive(self, void* buffer, Py_ssize_t size) except? -2
+    cdef Py_ssize_t receive_many(self, iovec* vector, Py_ssize_t count) except? -2
     cdef Py_ssize_t transmit(self, const void* data, Py_ssize_t size) except? -2
     cdef Py_ssize_t transmit_many(self, iovec* vector, Py_ssize_t count) except? -2
     cdef bint reading(self) noexcept
     cdef PyObject* subject(self) noexcept
     cdef bint enter(self) except -1
     cdef int read_ready(self) except -1
+    cdef int read_short(self) except -1
+    cdef object filled(self, PyObject* fresh, Py_ssize_t size, Py_ssize_t count)
+    cdef int begin_flood(self) except -1
+    cdef int read_nothing(self, Py_ssize_t count, int error) except -1
     cdef bint deliver(self, object data) except -1
     cdef int read_into_protocol(self) except -1
     cdef int peer_ended(self) except -1
@@ -107,6 +114,7 @@ cdef class StreamTransport(Outlet):
     cdef int drop_sent(self, Py_ssize_t count) except -1
     cdef int drained(self) except -1
     cdef int push(self) except -1
+    cdef int refused(self) except -1
     cdef int wait_until_writable(self) except -1
     cdef int pause_protocol(self) except -1
     cdef int resume_protocol(self) except -1

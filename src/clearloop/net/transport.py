@@ -3,10 +3,13 @@
 A request costs one recv and one send, and this file has nothing in between but the protocol's own call:
 
 - Reading goes into one buffer that all transports share, and what came is copied into a `bytes` of its exact size.
-  A fresh large `bytes` per read would cost the allocator a mapping each time.  A read that comes back short has proved
-  the socket empty, so nothing is read until "would block".
+  A read that comes back short has proved the socket empty, so nothing is read until "would block".
+- A connection that has filled that buffer is `flooded`, until little comes again: it is read in larger pieces, each
+  straight into the `bytes` that the protocol gets.  Every read has the kernel acknowledge what it took, so few large
+  ones cost half of many small ones.
 - What is written is kept until the turn of the loop ends, and then leaves in one system call.  Past the high-water mark
   it leaves at once.  When the kernel takes less than all, the rest waits for WRITABLE, and what follows behind it.
+  While the kernel takes all that it is offered, it is `offered` more and more at once.
 - The descriptor is registered once.  `pause_reading` leaves it registered until an event really comes in: protocols
   that pause and resume around each request would pay two `epoll_ctl` each.
 - The protocol's methods are looked up for each call, as asyncio does, so replacing one on an instance works at any
@@ -37,15 +40,24 @@ from cython.cimports.clearloop.net.transports import Transports
 from cython.cimports.clearloop.system.callables import handler_in
 from cython.cimports.clearloop.system.capi import (
     Py_DECREF_raw,
+    Py_XDECREF_raw,
     PyContext_CopyCurrent,
     PyContext_Exit,
     enter_context,
     exiting,
     propagate,
+    steal,
     take_error,
 )
 from cython.cimports.clearloop.system.epoll import close_fd
-from cython.cimports.clearloop.system.methods import bytes_at, bytes_size, call_method_raw, get_buffer_raw
+from cython.cimports.clearloop.system.methods import (
+    bytes_at,
+    bytes_of_size_raw,
+    bytes_size,
+    call_method_raw,
+    get_buffer_raw,
+    resize_bytes,
+)
 from cython.cimports.clearloop.system.poller import FAULT, HANGUP, READABLE, WRITABLE
 from cython.cimports.clearloop.system.slots import set_attribute, track
 from cython.cimports.clearloop.system.sockets import (
@@ -59,6 +71,7 @@ from cython.cimports.clearloop.system.sockets import (
     iovec,
     msghdr,
     recv,
+    recvmsg,
     send,
     sendmsg,
     setsockopt,
@@ -66,6 +79,7 @@ from cython.cimports.clearloop.system.sockets import (
 )
 from cython.cimports.cpython.buffer import PyBUF_WRITABLE, PyBuffer_Release
 from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
+from cython.cimports.cpython.mem import PyMem_RawFree, PyMem_RawMalloc
 from cython.cimports.cpython.ref import PyObject
 from cython.cimports.libc.errno import EAGAIN, EBADF, EINTR, errno
 from cython.cimports.libc.stdint import uint32_t
@@ -81,14 +95,16 @@ _get_buffer = cython.declare(object, "get_buffer")
 _buffer_updated = cython.declare(object, "buffer_updated")
 _any_size = cython.declare(object, -1)
 
-# A read that is copied fits the processor's nearer caches; those that follow a full one are not copied, and stay below
-# the size from which on the C library's allocator maps each block afresh
-FIRST_READ = cython.declare(cython.Py_ssize_t, 64 * 1024)
-NEXT_READS = cython.declare(cython.Py_ssize_t, 128 * 1024 - 64)
+FIRST_READ = cython.declare(cython.Py_ssize_t, 64 * 1024)  # is copied, and fits the processor's nearer caches
+LARGE_READ = cython.declare(cython.Py_ssize_t, 256 * 1024 - 64)  # is not; with its header it is 64 pages
 READS_PER_EVENT = cython.declare(cython.int, 8)  # full reads, before the other sockets have their turn
+OFFER_MOST = cython.declare(cython.Py_ssize_t, 512 * 1024)  # in one system call; more leaves the processor's caches
 CHUNKS_PER_CALL = cython.declare(cython.Py_ssize_t, 1024)  # the kernel's IOV_MAX
 HIGH_WATER = cython.declare(cython.Py_ssize_t, 64 * 1024)
 WARN_FROM = cython.declare(cython.Py_ssize_t, 5)  # writes to a lost connection, as asyncio counts them
+
+LARGE_BLOCK = cython.declare(cython.size_t, 1024 * 1024)  # glibc then keeps twice as much unused, for all of us
+_prepared = cython.declare(cython.bint, False)
 
 # Filled and emptied without letting go of the GIL, so one is enough
 _read_buffer = cython.declare(cython.p_char)
@@ -168,6 +184,7 @@ class StreamTransport(Outlet):
         self.context = context
         self.high = HIGH_WATER
         self.low = HIGH_WATER // 4
+        self.offer = HIGH_WATER
         table.note(fd, self)
         return 0
 
@@ -416,6 +433,13 @@ class StreamTransport(Outlet):
     def receive(self, buffer, size):
         return recv(live(self), buffer, size, MSG_DONTWAIT)
 
+    def receive_many(self, vector, count):
+        message: msghdr
+        memset(cython.address(message), 0, cython.sizeof(msghdr))
+        message.msg_iov = vector
+        message.msg_iovlen = count
+        return recvmsg(live(self), cython.address(message), MSG_DONTWAIT)
+
     def transmit(self, data, size):
         return send(live(self), data, size, MSG_DONTWAIT | MSG_NOSIGNAL)
 
@@ -451,38 +475,37 @@ class StreamTransport(Outlet):
     def read_ready(self):
         arguments: cython.pointer(PyObject)[2]
         result: cython.pointer(PyObject)
+        fresh: cython.pointer(PyObject)
         count: cython.Py_ssize_t
+        size: cython.Py_ssize_t
         error: cython.int
         reads: cython.int = READS_PER_EVENT
-        size: cython.Py_ssize_t = FIRST_READ
         data: object = None
+        if self.receiver is not None:
+            return self.read_short()
         while True:
-            short: cython.bint = self.receiver is not None
-            if not short and not self.enter():
+            fresh = bytes_of_size_raw(cython.NULL, LARGE_READ) if self.flooded else cython.NULL
+            if not self.enter():
+                Py_XDECREF_raw(fresh)
                 return 0
-            if size == FIRST_READ:
+            if fresh == cython.NULL:
+                size = FIRST_READ
                 count = self.receive(_read_buffer, size)
-            else:  # much is coming: read to where it will stay
-                data = PyBytes_FromStringAndSize(cython.NULL, size)
-                count = self.receive(bytes_at(data), size)
-            if count <= 0:
                 error = errno
-                if not short:
-                    PyContext_Exit(self.context)
-                break
-            if size == FIRST_READ:
-                data = PyBytes_FromStringAndSize(_read_buffer, count)
-            elif count < size:
-                data = PyBytes_FromStringAndSize(bytes_at(data), count)
-            if short:
-                if self.deliver(data) or count < size:
-                    return 0
-                reads -= 1
-                if reads == 0 or self.buffered or not self.reading():
-                    return 0
-                size = NEXT_READS
-                data = None  # whoever has had it may have dropped it: the next read finds that memory warm
-                continue
+                if count > 0:
+                    data = PyBytes_FromStringAndSize(_read_buffer, count)
+                    if count == size:
+                        self.begin_flood()
+            else:
+                size = LARGE_READ
+                count = self.receive(bytes_at(cython.cast(object, fresh)), size)
+                error = errno
+                data = self.filled(fresh, size, count)
+                if count < FIRST_READ:
+                    self.flooded = False
+            if count <= 0:
+                PyContext_Exit(self.context)
+                return self.read_nothing(count, error)
             protocol = self.protocol
             arguments[0] = cython.cast(cython.pointer(PyObject), protocol)
             arguments[1] = cython.cast(cython.pointer(PyObject), data)
@@ -494,10 +517,75 @@ class StreamTransport(Outlet):
             if count < size:
                 return 0
             reads -= 1
-            if reads == 0 or self.buffered or not self.reading():
+            if reads == 0 or self.buffered or self.receiver is not None or not self.reading():
                 return 0  # what is left is reported again
-            size = NEXT_READS
+            data = None  # whoever has had it may have dropped it: the next read finds that memory warm
+
+    def read_short(self):
+        """The same for a Receiver; a flood comes to it in pieces of the size that most readers ask for."""
+        vector: iovec[4]
+        place: cython.int
+        count: cython.Py_ssize_t
+        error: cython.int
+        reads: cython.int = READS_PER_EVENT
+        pieces: list
+        data: object = None
+        while True:
+            if not self.flooded:
+                count = self.receive(_read_buffer, FIRST_READ)
+                if count <= 0:
+                    return self.read_nothing(count, errno)
+                data = PyBytes_FromStringAndSize(_read_buffer, count)
+                if count == FIRST_READ:
+                    self.begin_flood()
+                if self.deliver(data) or count < FIRST_READ:
+                    return 0
+            else:
+                pieces = []
+                for place in range(4):
+                    data = PyBytes_FromStringAndSize(cython.NULL, FIRST_READ)
+                    vector[place].iov_base = bytes_at(data)
+                    vector[place].iov_len = FIRST_READ
+                    pieces.append(data)
+                count = self.receive_many(vector, 4)
+                error = errno
+                if count < FIRST_READ:
+                    self.flooded = False
+                if count <= 0:
+                    return self.read_nothing(count, error)
+                place = 0
+                while count > 0:
+                    data = pieces[place]
+                    pieces[place] = None  # the reader is the only one that holds it
+                    if count < FIRST_READ:
+                        data = PyBytes_FromStringAndSize(bytes_at(data), count)
+                    if self.deliver(data):
+                        return 0
+                    data = None
+                    count -= FIRST_READ
+                    place += 1
+                if count < 0 or place < 4:
+                    return 0
+            reads -= 1
+            if reads == 0 or self.buffered or self.receiver is None or not self.reading():
+                return 0
             data = None
+
+    def filled(self, fresh, size, count):
+        """The `bytes` that were made for a read of `size`, now that `count` have come; it is ours no longer."""
+        if count <= 0:
+            Py_DECREF_raw(fresh)
+            return None
+        if count < size:
+            resize_bytes(cython.address(fresh), count)
+        return steal(fresh)
+
+    def begin_flood(self):
+        """Much is coming."""
+        self.flooded = True
+        return prepare_heap()
+
+    def read_nothing(self, count, error):
         if count == 0:
             self.peer_ended()
         elif error != EAGAIN and error != EINTR:
@@ -508,7 +596,10 @@ class StreamTransport(Outlet):
         """Hand over what came by the short way; true when that has ended the connection."""
         receiver: Receiver = self.receiver  # held: it may be replaced meanwhile
         try:
-            receiver.received(data)
+            if receiver is None:
+                self.protocol.data_received(data)
+            else:
+                receiver.received(data)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
@@ -567,11 +658,7 @@ class StreamTransport(Outlet):
             failure = RuntimeError("get_buffer() returned an empty buffer")
             self.fatal(failure, "Fatal error: protocol.get_buffer() call failed.")
             return 0
-        if count == 0:
-            self.peer_ended()
-        elif error != EAGAIN and error != EINTR:
-            self.fail(error, "Fatal read error on socket transport")
-        return 0
+        return self.read_nothing(count, error)
 
     def peer_ended(self):
         """The peer will send no more; the protocol says whether we close as well."""
@@ -679,7 +766,7 @@ class StreamTransport(Outlet):
         else:
             self.more.append(data)
         self.size += bytes_size(data)
-        if self.size > self.high:
+        if self.size > self.offer:
             self.push()
         elif not self.dirty and not self.watched & WRITABLE:
             if self.loop.entry == cython.NULL:
@@ -696,20 +783,32 @@ class StreamTransport(Outlet):
             return 0
         self.send_queue()
         if self.size:
-            self.wait_until_writable()
+            self.refused()
+            if self.size > self.high and not self.protocol_paused and self.enter():
+                try:
+                    self.pause_protocol()
+                finally:
+                    PyContext_Exit(self.context)
         elif self.eof or self.phase == CLOSING:
             self.drained()
         return 0
 
     def push(self):
-        """More is queued than the high-water mark allows: out with it; if the kernel refuses, pause the protocol."""
+        """Enough is queued: out with it; if the kernel refuses, pause the protocol."""
         if not self.watched & WRITABLE:
             self.send_queue()
             if self.size:
-                self.wait_until_writable()
+                self.refused()
+            elif self.high >= HIGH_WATER and self.offer < OFFER_MOST:
+                self.offer *= 2
         if self.size > self.high and not self.protocol_paused:
             self.pause_protocol()
         return 0
+
+    def refused(self):
+        """The kernel has left something in the queue: whoever is slow has the water marks to the letter."""
+        self.offer = self.high
+        return self.wait_until_writable()
 
     def wait_until_writable(self):
         if self.phase < LOST:
@@ -955,6 +1054,7 @@ class StreamTransport(Outlet):
         https://docs.python.org/3/library/asyncio-protocol.html#asyncio.WriteTransport.set_write_buffer_limits
         """
         self.low, self.high = water_marks(low, high)
+        self.offer = self.high
         if self.size > self.high:
             self.push()
 
@@ -1104,6 +1204,20 @@ class StreamTransport(Outlet):
             state = "polling" if self.watched & WRITABLE else "idle"
             info.append(f"write=<{state}, bufsize={self.size}>")
         return f"<{' '.join(info)}>"
+
+
+@cython.cfunc
+@cython.exceptval(-1, check=True)
+def prepare_heap() -> cython.int:
+    """Have the C library keep large blocks from now on, which it learns when it frees the first one.
+
+    Until then it would map each block of a large read afresh, and each time the kernel would have to clear its pages.
+    """
+    global _prepared
+    if not _prepared:
+        _prepared = True
+        PyMem_RawFree(PyMem_RawMalloc(LARGE_BLOCK))
+    return 0
 
 
 @cython.cfunc

@@ -6,4 +6,5 @@ cdef extern from "<unistd.h>" nogil:
     ssize_t write_fd "write"(int fd, const void* data, size_t size)
 
 cdef extern from "<sys/uio.h>" nogil:
+    ssize_t readv(int fd, const iovec* vector, int count)
     ssize_t writev(int fd, const iovec* vector, int count)

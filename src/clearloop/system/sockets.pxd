@@ -23,6 +23,7 @@ cdef extern from "<sys/socket.h>" nogil:
 
     ssize_t recvfrom(int fd, void* buffer, size_t size, int flags, sockaddr* address, socklen_t* address_size)
     ssize_t sendto(int fd, const void* buffer, size_t size, int flags, const sockaddr* address, socklen_t address_size)
+    ssize_t recvmsg(int fd, msghdr* message, int flags)
     ssize_t sendmsg(int fd, const msghdr* message, int flags)
     int connect(int fd, const sockaddr* address, socklen_t address_size)
     int shutdown_fd "shutdown"(int fd, int how)

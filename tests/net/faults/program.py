@@ -298,6 +298,7 @@ ERRORS = {
     "setsockopt": (errno.EINVAL, errno.ENOMEM),
     "shutdown": (errno.ENOTCONN, errno.ENOBUFS),
     "recv": (errno.ECONNRESET, errno.ETIMEDOUT, errno.ENOBUFS, errno.ENOMEM, errno.EINTR, errno.EAGAIN),
+    "recvmsg": (errno.ECONNRESET, errno.ETIMEDOUT, errno.ENOBUFS, errno.ENOMEM, errno.EINTR, errno.EAGAIN),
     "recvmmsg": (errno.ECONNREFUSED, errno.ENOBUFS, errno.ENOMEM, errno.EINTR, errno.EAGAIN),
     "send": (errno.EPIPE, errno.ECONNRESET, errno.ETIMEDOUT, errno.ENOBUFS, errno.EINTR, errno.EAGAIN, SHORT),
     "sendmsg": (errno.EPIPE, errno.ECONNRESET, errno.ETIMEDOUT, errno.ENOBUFS, errno.EINTR, errno.EAGAIN, SHORT),

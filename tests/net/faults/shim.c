@@ -75,6 +75,7 @@ int getsockopt(int fd, int level, int name, void *value, socklen_t *size) { FAUL
 int setsockopt(int fd, int level, int name, const void *value, socklen_t size) { FAULT(setsockopt) return real(fd, level, name, value, size); }
 int shutdown(int fd, int how) { FAULT(shutdown) return real(fd, how); }
 ssize_t recv(int fd, void *buffer, size_t size, int flags) { FAULT(recv) return real(fd, buffer, size, flags); }
+ssize_t recvmsg(int fd, struct msghdr *message, int flags) { FAULT(recvmsg) return real(fd, message, flags); }
 int recvmmsg(int fd, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout) { FAULT(recvmmsg) return real(fd, messages, count, flags, timeout); }
 int epoll_create1(int flags) { FAULT(epoll_create1) return real(flags); }
 int epoll_ctl(int epoll, int what, int fd, struct epoll_event *event) {
