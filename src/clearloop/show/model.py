@@ -71,7 +71,8 @@ class Spans:
     label: array[int] = field(default_factory=ints)
     # RUN of a task: where the step ended in an await (of a stall: the blocking line).  Others: where the task stands
     place: array[int] = field(default_factory=ints)
-    # HELD: the RUN span that held it (the longest, of several about as long the first).  RUN: the RUN span whose step woke it.  -1: none
+    # HELD: the RUN span that held it (the longest, of several about as long the first).  RUN: the RUN span whose step
+    # woke it.  -1: none
     by: array[int] = field(default_factory=ints)
 
     def __len__(self) -> int:
