@@ -28,6 +28,39 @@ cdef extern from *:
     #include <sys/syscall.h>
     #endif
 
+    /* Where in the stream of records a reader is, and how many more may begin: what is read never goes beyond the end
+       of a record's head or body, so whoever hands out pieces can stop between two records. */
+    typedef struct {
+        uint32_t left;       /* bytes until the body ends */
+        uint8_t head;        /* bytes of the head that were read: 0 to 5 */
+        uint8_t high;        /* of the length */
+        uint32_t idle;       /* records that began since the reader got data */
+        uint32_t most_idle;  /* so many may; 0: any number */
+        uint32_t budget;     /* so many may begin before somebody gives more */
+    } clearloop_records;
+
+    /* How many of the `size` bytes at `data` come next; 0 when no further record may begin now. */
+    static size_t clearloop_next_piece(clearloop_records *records, const char *data, size_t size) {
+        if (records->head < 5) {
+            size_t used = 0;
+            if (records->head == 0) {
+                if (records->budget == 0 || (records->most_idle && records->idle >= records->most_idle)) return 0;
+                records->budget--;
+                records->idle++;
+            }
+            for (; used < size && records->head < 5; used++, records->head++) {
+                if (records->head == 3) records->high = (uint8_t) data[used];
+                if (records->head == 4) records->left = (uint32_t) records->high << 8 | (uint8_t) data[used];
+            }
+            if (records->head == 5 && records->left == 0) records->head = 0;
+            return used;
+        }
+        if (size > records->left) size = records->left;
+        records->left -= (uint32_t) size;
+        if (records->left == 0) records->head = 0;
+        return size;
+    }
+
     typedef struct {
         const char *in;      /* lent, or the same as kept + something */
         size_t in_size;
@@ -35,6 +68,7 @@ cdef extern from *:
         char *out;           /* ciphertext to send, or NULL */
         size_t out_start, out_end, out_capacity;
         int out_of_memory;
+        clearloop_records records;
     } clearloop_wire;
 
     static struct {
@@ -43,6 +77,7 @@ cdef extern from *:
         void *(*SSL_get_rbio)(const void *);
         void *(*SSL_get_wbio)(const void *);
         void (*SSL_set_bio)(void *, void *, void *);
+        int (*SSL_do_handshake)(void *);
         int (*SSL_read_ex)(void *, void *, size_t, size_t *);
         int (*SSL_write_ex)(void *, const void *, size_t, size_t *);
         int (*SSL_shutdown)(void *);
@@ -78,12 +113,13 @@ cdef extern from *:
 
     /* ---- finding the functions ------------------------------------------------------------------------------- */
 
-    #define CLEARLOOP_LIBSSL 12  /* so many of the names below are libssl's */
+    #define CLEARLOOP_LIBSSL 13  /* so many of the names below are libssl's */
     static const struct { const char *name; void *place; } clearloop_openssl_names[] = {
     #define CLEARLOOP_NAME(name) {#name, (void *) &openssl.name}
         CLEARLOOP_NAME(SSL_get_SSL_CTX), CLEARLOOP_NAME(SSL_get_rbio), CLEARLOOP_NAME(SSL_get_wbio),
-        CLEARLOOP_NAME(SSL_set_bio), CLEARLOOP_NAME(SSL_read_ex), CLEARLOOP_NAME(SSL_write_ex),
-        CLEARLOOP_NAME(SSL_set_shutdown), CLEARLOOP_NAME(SSL_shutdown), CLEARLOOP_NAME(SSL_get_shutdown), CLEARLOOP_NAME(SSL_get_error),
+        CLEARLOOP_NAME(SSL_set_bio), CLEARLOOP_NAME(SSL_do_handshake), CLEARLOOP_NAME(SSL_read_ex),
+        CLEARLOOP_NAME(SSL_write_ex), CLEARLOOP_NAME(SSL_set_shutdown), CLEARLOOP_NAME(SSL_shutdown),
+        CLEARLOOP_NAME(SSL_get_shutdown), CLEARLOOP_NAME(SSL_get_error),
         CLEARLOOP_NAME(SSL_ctrl), CLEARLOOP_NAME(SSL_CTX_get_keylog_callback),
         CLEARLOOP_NAME(ERR_peek_error), CLEARLOOP_NAME(ERR_clear_error), CLEARLOOP_NAME(OpenSSL_version),
         CLEARLOOP_NAME(BIO_get_new_index), CLEARLOOP_NAME(BIO_meth_new), CLEARLOOP_NAME(BIO_meth_set_write_ex),
@@ -145,11 +181,12 @@ cdef extern from *:
         openssl.BIO_clear_flags(bio, CLEARLOOP_BIO_ANY_RETRY);
         *count = 0;
         if (wire == NULL) return 0;  /* its session is gone: the end of the stream */
-        if (wire->in_size == 0) {
+        if (size > wire->in_size) size = wire->in_size;
+        if (size) size = clearloop_next_piece(&wire->records, wire->in, size);
+        if (size == 0) {
             openssl.BIO_set_flags(bio, CLEARLOOP_BIO_READ_RETRY);
             return 0;
         }
-        if (size > wire->in_size) size = wire->in_size;
         memcpy(buffer, wire->in, size);
         wire->in += size;
         wire->in_size -= size;
@@ -312,6 +349,7 @@ cdef extern from *:
         return ssl;
     }
 
+    #define clearloop_ssl_do_handshake openssl.SSL_do_handshake
     #define clearloop_ssl_read openssl.SSL_read_ex
     #define clearloop_ssl_write openssl.SSL_write_ex
     #define clearloop_ssl_shutdown openssl.SSL_shutdown
@@ -343,6 +381,10 @@ cdef extern from *:
         return openssl.SSL_CTX_get_keylog_callback(openssl.SSL_get_SSL_CTX(ssl)) != NULL;
     }
     """
+    ctypedef struct Records "clearloop_records":
+        unsigned int idle
+        unsigned int most_idle
+        unsigned int budget
     ctypedef struct Wire "clearloop_wire":
         const char* lent "in"
         size_t lent_size "in_size"
@@ -352,6 +394,7 @@ cdef extern from *:
         size_t out_end
         size_t out_capacity
         bint out_of_memory
+        Records records
     ctypedef struct Layout "clearloop_layout":
         size_t ssl
         size_t bio
@@ -364,11 +407,13 @@ cdef extern from *:
         object socket, object incoming, object outgoing, object context, const Layout* layout)
     bint logs_keys "clearloop_logs_keys"(void* ssl)
 
+    size_t next_piece "clearloop_next_piece"(Records* records, const char* data, size_t size)
     void* connect_wire "clearloop_connect_wire"(void* ssl, Wire* wire)  # NULL: out of memory
     void cut_wire "clearloop_cut_wire"(void* bio)
 
     void forget_errors "clearloop_forget_errors"()
     void forget_key_share "clearloop_forget_key_share"(void* ssl)
+    int SSL_do_handshake "clearloop_ssl_do_handshake"(void* ssl) nogil
     int SSL_read "clearloop_ssl_read"(void* ssl, void* buffer, size_t size, size_t* count)
     int SSL_write "clearloop_ssl_write"(void* ssl, const void* data, size_t size, size_t* count)
     int SSL_shutdown "clearloop_ssl_shutdown"(void* ssl)

@@ -9,11 +9,14 @@ a PIECE each, not a whole burst of the network's.
 import ssl
 
 import cython
+from cython.cimports.clearloop.net.tls.limits import MOST_IDLE, flood_of_records
 from cython.cimports.clearloop.net.tls.session import CLOSED, DONE, WANT_READ, WANT_WRITE, Session
 from cython.cimports.clearloop.system.methods import bytes_at, bytes_size
+from cython.cimports.clearloop.system.openssl import next_piece
 from cython.cimports.cpython.buffer import PyBUF_READ, PyBUF_WRITE
 from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
 from cython.cimports.cpython.memoryview import PyMemoryView_FromMemory
+from cython.cimports.libc.limits import UINT_MAX
 
 _WantRead = cython.declare(object, ssl.SSLWantReadError)
 _WantWrite = cython.declare(object, ssl.SSLWantWriteError)
@@ -42,6 +45,13 @@ class ObjectSession(Session):
             self.lent_size = size
         return 0
 
+    def allow(self, records):
+        self.records.budget = records
+        return 0
+
+    def lent_left(self):
+        return self.lent_size
+
     def keep(self):
         if self.lent_size and self.kept is None:
             self.kept = PyBytes_FromStringAndSize(self.lent, self.lent_size)
@@ -54,11 +64,18 @@ class ObjectSession(Session):
 
     def refill(self):
         """Give OpenSSL the next piece; false when there is none."""
-        count: cython.Py_ssize_t = self.lent_size
+        room: cython.Py_ssize_t = self.lent_size
+        count: cython.Py_ssize_t = 0
+        part: cython.size_t
+        if room > PIECE:
+            room = PIECE
+        while count < room:
+            part = next_piece(cython.address(self.records), self.lent + count, room - count)
+            if part == 0:
+                break
+            count += part
         if count == 0:
             return False
-        if count > PIECE:
-            count = PIECE
         self.incoming.write(PyMemoryView_FromMemory(cython.cast(cython.p_char, self.lent), count, PyBUF_READ))
         self.lent += count
         self.lent_size -= count
@@ -72,6 +89,8 @@ class ObjectSession(Session):
         while True:
             try:
                 self.ssl_object.do_handshake()
+                self.records.most_idle = MOST_IDLE
+                self.records.idle = 0
                 return DONE
             except _WantRead:
                 pass
@@ -85,12 +104,13 @@ class ObjectSession(Session):
         if self.ended:
             return CLOSED
         if self.incoming.pending == 0 and self.ssl_object.pending() == 0 and not self.refill():
-            return WANT_READ  # as OpenSSL would say, by an exception
+            return self.starved()  # as OpenSSL would say, by an exception
         view = PyMemoryView_FromMemory(buffer, size, PyBUF_WRITE)
         while True:
             try:
                 count = self.ssl_object.read(size, view)
                 if count > 0:
+                    self.records.idle = 0
                     return count
                 self.ended = True
                 return CLOSED
@@ -102,7 +122,13 @@ class ObjectSession(Session):
                 self.ended = True
                 return CLOSED
             if not self.refill():
-                return WANT_READ
+                return self.starved()
+
+    def starved(self):
+        """OpenSSL has nothing more to read."""
+        if self.lent_size and self.records.most_idle and self.records.idle >= self.records.most_idle:
+            raise flood_of_records()
+        return WANT_READ
 
     def write(self, data, size):
         count: cython.Py_ssize_t
@@ -183,5 +209,6 @@ def make_object_session(incoming, outgoing, ssl_object, why="asked for"):
     session.incoming = incoming
     session.outgoing_ = outgoing
     session.ssl_object = ssl_object
+    session.records.budget = UINT_MAX
     session.kind = f"object: {why}"
     return session

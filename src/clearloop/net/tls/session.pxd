@@ -14,6 +14,8 @@ cdef class Session:
     cdef object ssl_object                                                  # the ssl.SSLObject, for get_extra_info
     cdef object kind                                                        # "native", or "object" and why
     cdef int feed(self, const char* data, Py_ssize_t size) except -1        # lend ciphertext that came, until keep()
+    cdef int allow(self, unsigned int records) except -1                    # so many may begin from now on
+    cdef Py_ssize_t lent_left(self) noexcept                                # ciphertext that was not looked at
     cdef int keep(self) except -1                                           # copy what of it is left
     cdef Py_ssize_t unread(self) except -1                                  # ciphertext that was fed and not consumed
     cdef Py_ssize_t handshake(self) except -1                               # DONE, WANT_READ, WANT_WRITE

@@ -7,6 +7,8 @@ public ssl.SSLObject; a session of another kind may go to OpenSSL directly.  Bot
 - `feed` lends the caller's memory: it must stay as it is until `keep` is called, which copies what was not consumed.
   Between the two the session may read straight from it.  `feed` while bytes of an earlier one are left queues behind
   them.  Whoever has called `feed` calls `keep` before it lets anybody else use the memory, also after an exception.
+- `allow` bounds the work: WANT_READ with `lent_left` says that so many records were read and more wait.  A session on
+  which it is never called knows no bound.
 - `read`, `write` and `handshake` do as much as they can at once.  `read` gives up to `size` bytes and need not fill
   the buffer; the caller goes on until WANT_READ.  `write` may take less than all; what it has taken lies encrypted in
   `outgoing`.  A `write` that gave WANT_READ is repeated with the same bytes (more may follow behind them).
@@ -33,6 +35,12 @@ class Session:
 
     def feed(self, data, size):
         raise NotImplementedError("a session without cryptography")
+
+    def allow(self, records):
+        raise NotImplementedError("a session without cryptography")
+
+    def lent_left(self):
+        return 0
 
     def keep(self):
         raise NotImplementedError("a session without cryptography")

@@ -17,6 +17,8 @@ cdef class TLSTransport(Layer):
     cdef bint peer_closed          # the peer's close_notify was read
     cdef bint notified             # ours is encrypted
     cdef bint lower_paused         # a foreign transport below is full
+    cdef bint server_side
+    cdef bint resuming             # _deliver_again is scheduled
     cdef bint working              # inside the session: nobody may enter it again
 
     # the protocol
@@ -38,6 +40,7 @@ cdef class TLSTransport(Layer):
     cdef Py_ssize_t high
     cdef Py_ssize_t low
     cdef Py_ssize_t ignored        # writes after close()
+    cdef Py_ssize_t unasked        # bytes of answers of TLS's own behind what is not sent
 
     # what is seldom asked for
     cdef object ssl_object
@@ -59,6 +62,9 @@ cdef class TLSTransport(Layer):
     cdef Scratch borrow(self)
     cdef int take_in(self, const char* data, Py_ssize_t size, Scratch scratch) except -1
     cdef int advance(self, Scratch scratch) except -1
+    cdef bint left_over(self) except -1
+    cdef int answer(self) except -1
+    cdef int deliver_later(self) except -1
     cdef int shake(self) except -1
     cdef int established(self) except -1
     cdef int deliver_all(self, Scratch scratch) except -1

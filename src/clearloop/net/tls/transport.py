@@ -26,6 +26,7 @@ import ssl
 from asyncio.log import logger
 
 import cython
+from cython.cimports.clearloop.net.tls.limits import MOST_UNASKED, RECORDS_PER_STEP, flood_of_answers
 from cython.cimports.clearloop.net.tls.scratch import ROOM, Scratch, scratch_of
 from cython.cimports.clearloop.net.tls.session import CLOSED as NOTIFIED
 from cython.cimports.clearloop.net.tls.session import DONE, RECORD, WANT_READ, WANT_WRITE, Session
@@ -102,7 +103,8 @@ class TLSTransport(Layer):
         if self.loop.debug:
             logger.debug("%r starts the TLS handshake", self)
         self.timer = self.loop.call_later(self.handshake_timeout, self._handshake_timed_out)
-        self.shake()
+        if not self.server_side:
+            self.shake()  # a server has nothing to say before the client does
 
     def data_received(self, data):
         """Ciphertext, from a transport that is not ours."""
@@ -110,6 +112,8 @@ class TLSTransport(Layer):
             return
         kept: bytes = bytes(data)
         scratch: Scratch = self.borrow()
+        if self.stream is not None:
+            self.session.allow(RECORDS_PER_STEP)  # another transport could not be held back
         try:
             self.take_in(bytes_at(kept), bytes_size(kept), scratch)
         finally:
@@ -159,9 +163,10 @@ class TLSTransport(Layer):
         count: cython.Py_ssize_t
         reads: cython.int = READS_PER_EVENT
         scratch: Scratch
-        if self.working or self.phase >= LOST:
+        if self.working or self.phase >= LOST or self.resuming:
             return 0
         scratch = self.borrow()
+        self.session.allow(RECORDS_PER_STEP)
         try:
             while True:
                 count = self.stream.receive_up(scratch.cipher, ROOM)
@@ -169,7 +174,7 @@ class TLSTransport(Layer):
                     break
                 self.take_in(scratch.cipher, count, scratch)
                 reads -= 1
-                if count < ROOM or reads == 0 or self.phase >= LOST or not self.stream.reading():
+                if count < ROOM or reads == 0 or self.phase >= LOST or self.resuming or not self.stream.reading():
                     break
         finally:
             scratch.busy = False
@@ -185,7 +190,7 @@ class TLSTransport(Layer):
             self.session_failed(ConnectionResetError("the peer has closed the connection during the TLS handshake"))
         elif self.phase == CLOSING:
             self.wind_down()
-        elif not self.paused:
+        elif not self.paused and not self.left_over():
             self.peer_is_done()
         return 0
 
@@ -232,12 +237,34 @@ class TLSTransport(Layer):
         if self.phase == CLOSING:
             self.discard(scratch)
         if self.phase < LOST and not self.working and not self.dirty:
-            self.transmit_outgoing()  # what TLS itself has to say: new keys, tickets
+            self.answer()
             if self.size and self.phase == OPEN and not self.congested():
                 self.encrypt()  # it may have waited for the peer
                 self.water_rises()
                 if self.protocol_paused and self.phase == OPEN and self.unsent() <= self.low:
                     self.resume_protocol()
+        if self.phase < LOST and (not self.paused or self.phase == CLOSING) and self.left_over():
+            self.deliver_later()
+        return 0
+
+    def left_over(self):
+        """Whether ciphertext waits only for the next step."""
+        return self.session.lent_left() > 0 and not self.peer_closed
+
+    def deliver_later(self):
+        if not self.resuming:
+            self.resuming = True
+            self.loop.call_soon(self._deliver_again, context=self.context)
+        return 0
+
+    def answer(self):
+        """Send what TLS itself has to say: new keys, tickets."""
+        data: cython.p_char = cython.NULL
+        self.unasked = self.unasked + self.session.outgoing(cython.address(data)) if self.congested() else 0
+        self.transmit_outgoing()
+        if self.unasked > MOST_UNASKED and self.phase < LOST:
+            self.unasked = 0
+            self.session_failed(flood_of_answers())
         return 0
 
     def shake(self):
@@ -322,7 +349,7 @@ class TLSTransport(Layer):
                 return self.session_failed(error)
             if last == WANT_WRITE:
                 self.transmit_outgoing()
-        if self.ended and self.phase == OPEN and not self.paused:
+        if self.ended and self.phase == OPEN and not self.paused and not self.left_over():
             self.peer_is_done()
         return 0
 
@@ -478,11 +505,13 @@ class TLSTransport(Layer):
     def start_shutdown(self):
         self.phase = CLOSING
         self.no_write = True
-        self.left = self.unsent()
-        self.timer = self.loop.call_later(self.shutdown_timeout, self._shutdown_timed_out)
         if self.paused and not self.ended:
             self.lower.resume_reading()  # or the peer's close_notify would never be seen
-        return self.wind_down()
+        self.wind_down()
+        if self.phase == CLOSING:  # most often the peer was first, and all is over
+            self.left = self.unsent()
+            self.timer = self.loop.call_later(self.shutdown_timeout, self._shutdown_timed_out)
+        return 0
 
     def wind_down(self):
         """Closing: the rest, our close_notify, then wait for the peer's."""
@@ -692,13 +721,16 @@ class TLSTransport(Layer):
         if self.lower is not None and not self.ended:
             self.lower.resume_reading()
         if self.ended or self.session.unread():
-            self.loop.call_soon(self._deliver_again, context=self.context)
+            self.deliver_later()
 
     def _deliver_again(self):
         scratch: Scratch
+        self.resuming = False
         if self.phase >= LOST or self.working:
             return
         scratch = self.borrow()
+        if self.stream is not None:
+            self.session.allow(RECORDS_PER_STEP)
         try:
             self.advance(scratch)
         finally:
@@ -773,7 +805,7 @@ class TLSTransport(Layer):
             self.encrypt()
             self.water_rises()
         if self.phase < LOST and not self.working:
-            self.transmit_outgoing()
+            self.answer()
         return 0
 
     def push(self):
@@ -1091,6 +1123,7 @@ def make_tls(
     transport.shutdown_timeout = options[2]
     transport.session = new_session(options[0], server_side, None if server_side else server_hostname or None)
     transport.kind = transport.session.kind
+    transport.server_side = server_side
     transport.scratch = scratch_of(loop)
     transport.waiter = waiter
     transport.made = made
