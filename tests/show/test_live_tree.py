@@ -113,3 +113,13 @@ def test_durations():
 def test_libraries_are_shown_from_their_folder():
     assert phrases.path("/x/lib/python3.14/asyncio/tasks.py") == "asyncio/tasks.py"
     assert phrases.path("/x/lib/python3.14/site-packages/aiohttp/web.py") == "aiohttp/web.py"
+
+
+def test_what_a_task_waits_for_in_words():
+    assert phrases.waiting({"kind": "sleep", "seconds_left": 0}) == "sleeps, due and held up"
+    assert phrases.waiting({"kind": "sleep", "seconds_left": 2.0}) == "sleeps, 2.0 s left"
+    assert phrases.waiting({"kind": "lock", "type": "Lock", "holder": None}) == "waits for a Lock, holder unknown"
+    job = {"kind": "job", "function": "work", "stage": "running", "worker": "w-1", "seconds": 3.0}
+    assert phrases.waiting(job) == "waits for work in w-1, which runs for 3.0 s"
+    assert phrases.waiting({**job, "seconds": None}) == "waits for work in w-1"
+    assert phrases.waiting({**job, "stage": "queued"}) == "waits for work, which is queued for a worker for 3.0 s"

@@ -21,7 +21,7 @@ STUCK = {
     ),
     "a queue": (
         "await asyncio.Queue().get()",
-        ["in main: await asyncio.Queue().get()"],
+        ["in main: await asyncio.Queue().get()", "its turn in <Queue at"],
     ),
     "a queue of clearloop's": (
         "await clearloop.Queue().get()",
@@ -38,11 +38,11 @@ STUCK = {
         async with lock:
             async with lock: pass
         """,
-        ["in main: async with lock: pass", "a Future that nobody is left to bring"],
+        ["in main: async with lock: pass", "its turn in <asyncio.locks.Lock object"],
     ),
     "through a task": (
         "task = asyncio.create_task(wait_for(asyncio.Event().wait()), name='inner'); await task",
-        ["task Task-1: ", "  task inner: app.py:10 in wait_for: await future", "    a Future"],
+        ["task Task-1: ", "  task inner: app.py:10 in wait_for: await future", "    its turn in <asyncio.locks.Event"],
     ),
     "through gather": (
         "await asyncio.gather(wait_for(clearloop.Event().wait()), asyncio.sleep(0))",

@@ -32,6 +32,7 @@ cdef class Call(Future):
     cdef bint away            # counted in loop.offloaded
     cdef bint announced       # the recorder knows since when the task behind it could go on
     cdef unsigned int job     # its number in the recorder; 0: never recorded
+    cdef int64_t since        # when a worker began with it; before that, when it was sent, if it is recorded; 0: unknown
     cdef unsigned int number(self) noexcept
     cdef int note(self, unsigned char how) except -1
     cdef int note_sent(self, object executor) except -1

@@ -76,7 +76,8 @@ class Call(Future):
         _running[thread] = self
         outcome = None
         raised: cython.bint = False
-        began: int64_t = monotonic_ns() if self.job else 0
+        began: int64_t = monotonic_ns()
+        self.since = began
         try:
             outcome = self.perform()
         except BaseException as error:
@@ -86,7 +87,7 @@ class Call(Future):
             _running.pop(thread, None)
         else:
             _running[thread] = outer
-        if began:
+        if self.job:
             self.note_ran(began)
         self.finish(outcome, raised)
 
@@ -268,7 +269,10 @@ class Call(Future):
         if self.native and cython.cast(Recorder, self.loop).tape.credits > 0:
             _jobs += 1
             self.job = _jobs
-            cython.cast(Recorder, self.loop).note_job(SUBMITTED, self.job, self.func, executor, 0, monotonic_ns(), 0)
+            now: int64_t = monotonic_ns()
+            if self.since == 0:  # no worker has come to it yet
+                self.since = now
+            cython.cast(Recorder, self.loop).note_job(SUBMITTED, self.job, self.func, executor, 0, now, 0)
         return 0
 
     def note_ran(self, began):
@@ -325,7 +329,13 @@ class Call(Future):
         if type(func) is functools.partial and type(func.func) is _BUILTIN and type(func.func.__self__) is _CONTEXT:
             func = func.args[0] if func.args else func  # asyncio.to_thread() runs it in the caller's context
         stage = "queued" if self.stage == QUEUED else "running" if self.stage == RUNNING else "ended"
-        return {"kind": "job", "function": callback_name(func), "stage": stage, "worker": worker}
+        return {
+            "kind": "job",
+            "function": callback_name(func),
+            "stage": stage,
+            "seconds": max(0, monotonic_ns() - self.since) / 1e9 if self.since != 0 else None,
+            "worker": worker,
+        }
 
     @property
     def _func(self):

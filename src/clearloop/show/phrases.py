@@ -51,7 +51,7 @@ def waiting(waits):
         holder = waits.get("holder")
         if isinstance(holder, dict):
             return f"waits for a {what} that task {task_name(holder)} holds"
-        return f"waits for a {what}{in_line(waits)}"
+        return f"waits for a {what}, holder unknown{in_line(waits)}"
     if kind == "queue get":
         return f"waits for an item from a {what}{in_line(waits)}"
     if kind == "queue put":
@@ -66,10 +66,13 @@ def waiting(waits):
         return f"waits for the process {waits.get('pid')}"
     if kind == "job":
         text = f"waits for {one_line(waits.get('function') or '?', 100)}"
+        seconds = waits.get("seconds")
+        lasts = f" for {duration(seconds)}" if isinstance(seconds, int | float) else ""
         if waits.get("stage") == "queued":
-            return f"{text}, which is queued for a worker"
+            return f"{text}, which is queued for a worker{lasts}"
         worker = waits.get("worker")
-        return f"{text} in {one_line(worker, 60)}" if worker else f"{text} in a worker"
+        where = one_line(worker, 60) if worker else "a worker"
+        return f"{text} in {where}, which runs{lasts}" if lasts else f"{text} in {where}"
     if kind in ("event", "condition", "semaphore"):
         return f"waits for {'an' if what[:1] in 'AEIOaeio' else 'a'} {what}{in_line(waits)}"
     return f"waits for {'an' if what[:1] in 'AEIOaeio' else 'a'} {what}"
@@ -77,7 +80,9 @@ def waiting(waits):
 
 def left(waits, before=""):
     seconds = waits.get("seconds_left")
-    return f"{before}{duration(seconds)} left" if isinstance(seconds, int | float) else ""
+    if not isinstance(seconds, int | float):
+        return ""
+    return f"{before}{duration(seconds)} left" if seconds > 0 else f"{before}due and held up"
 
 
 def in_line(waits):

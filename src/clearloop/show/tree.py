@@ -174,7 +174,9 @@ class _Drawing:
 
 def limits(task):
     nearest = [seconds for seconds in task.get("timeouts") or () if seconds is not None]
-    return f", timeout in {duration(min(nearest))}" if nearest else ""
+    if not nearest:
+        return ""
+    return f", timeout in {duration(min(nearest))}" if min(nearest) > 0 else ", timeout due and held up"
 
 
 def age(task):

@@ -300,17 +300,7 @@ def _line(loop):
     frames = standing.frames_of(loop, code.end_of(loop))
     if frames is None:
         return None
-    sight = watchdog.look(loop, frames)
-    where = sight.where
-    return {
-        "task": sight.task,
-        "callback": sight.callback,
-        "file": where.file if where is not None else None,
-        "line": where.line if where is not None else None,
-        "function": where.function if where is not None else None,
-        "code": where.code if where is not None else None,
-        "call": where.call if where is not None else None,
-    }
+    return watchdog.look(loop, frames).told()
 
 
 def _trimmed(lags):

@@ -16,6 +16,7 @@ import weakref
 from clearloop.engine import looking, sampling
 from clearloop.watch import code, statistics, syscalls, verdict
 from clearloop.watch.plain_text import one_line
+from clearloop.watch.sight import Sight
 from clearloop.watch.stall import Delayed, Frame, Stall
 
 STACK = 100
@@ -59,14 +60,6 @@ class Stretch:
 
     def worst(self):
         return max(self.seen.values(), key=lambda entry: entry[0])[1] if self.seen else None
-
-
-class Sight:
-    """What one look has seen."""
-
-    def __init__(self, where, stack, task, callback):
-        self.where, self.stack, self.task, self.callback = where, stack, task, callback
-        self.place = (where.file, where.line, where.function) if where is not None else (None, None, callback)
 
 
 class WatchedLoop:
@@ -310,19 +303,7 @@ class WatchedLoop:
         }
 
     def _at(self, step):
-        sight = step.last
-        if sight is None:
-            return None
-        where = sight.where
-        return {
-            "task": sight.task,
-            "callback": sight.callback,
-            "file": where.file if where is not None else None,
-            "line": where.line if where is not None else None,
-            "function": where.function if where is not None else None,
-            "code": where.code if where is not None else None,
-            "call": where.call if where is not None else None,
-        }
+        return step.last.told() if step.last is not None else None
 
     def numbers(self):
         """The same with the numbers that `stats` adds; those that only counting would give are None."""

@@ -10,7 +10,7 @@ import asyncio
 from clearloop.engine.task import native_tasks
 from clearloop.watch import lines, reporting
 from clearloop.watch.plain_text import name_of_task, one_line, shown
-from clearloop.watch.suspended import place
+from clearloop.watch.suspended import place, waited_in
 
 MOST_TASKS = 100
 _told = set()  # the tasks of the last reports, by number: told once
@@ -47,7 +47,8 @@ def _tell(tasks, reason):
 
 def _report(tasks, count, reason):
     links = {task: _waits_for(task) for task in tasks}
-    chains = _chains(links)
+    inside = {id(task._fut_waiter): thing for task in tasks if (thing := waited_in(task.get_coro())) is not None}
+    chains = _chains(links, inside)
     if reason == "circle":
         head = f"clearloop: stuck for ever: {count} tasks wait for each other in a circle"
     else:
@@ -56,7 +57,7 @@ def _report(tasks, count, reason):
     text = [head]
     for chain in chains:
         text.extend(lines.INDENT + "  " * depth + line for depth, line in chain)
-    places = [{"task": name_of_task(task), **place(task), "waits_for": _names(links[task])} for task in tasks]
+    places = [{"task": name_of_task(task), **place(task), "waits_for": _names(links[task], inside)} for task in tasks]
     first = places[0]
     reporting.found(
         "stuck",
@@ -103,7 +104,7 @@ def _leads_to(task, future):
     return False
 
 
-def _chains(links):
+def _chains(links, inside):
     """Lists of (depth, line): from each task that nobody waits for, down to what nobody will bring."""
     waited_for = {other for others in links.values() for other in others}
     roots = [task for task in links if task not in waited_for]
@@ -111,17 +112,17 @@ def _chains(links):
     for task in [*roots, *links]:  # those in a circle have no root
         if task not in seen:
             chain = []
-            _follow(task, links, 0, seen, chain, ())
+            _follow(task, links, inside, 0, seen, chain, ())
             chains.append(chain)
     return chains
 
 
-def _follow(task, links, depth, seen, chain, above):
+def _follow(task, links, inside, depth, seen, chain, above):
     if task in above:
         chain.append((depth, f"task {name_of_task(task)} again: a circle"))
         return
     if not isinstance(task, asyncio.Task):
-        chain.append((depth, f"{_kind(task)} that nobody is left to bring"))
+        chain.append((depth, f"{_kind(task, inside)} that nobody is left to bring"))
         return
     if task in seen:
         chain.append((depth, f"task {name_of_task(task)}, as above"))
@@ -136,19 +137,21 @@ def _follow(task, links, depth, seen, chain, above):
     if depth >= MOST_TASKS:
         return
     for other in links.get(task, ()):
-        _follow(other, links, depth + 1, seen, chain, (*above, task))
+        _follow(other, links, inside, depth + 1, seen, chain, (*above, task))
 
 
-def _kind(future):
+def _kind(future, inside):
     if hasattr(future, "_waits_in"):  # of a lock, an event, a queue
         return f"its turn in {shown(future._waits_in(), 80)},"
+    if id(future) in inside:  # of asyncio's own
+        return f"its turn in {shown(inside[id(future)], 80)},"
     return f"a {one_line(type(future).__name__.lstrip('_'), 40)}"
 
 
-def _names(others):
+def _names(others, inside):
     return [
         {"task": name_of_task(other), "future": None}
         if isinstance(other, asyncio.Task)
-        else {"task": None, "future": shown(other)}
+        else {"task": None, "future": shown(inside.get(id(other), other))}
         for other in others
     ]

@@ -1,11 +1,13 @@
 """Where a waiting task stands: the frames from its coroutine down to the innermost await, and that await's text."""
 
+import asyncio
 import linecache
 
 from clearloop.watch.advice import module_of_file
 from clearloop.watch.plain_text import one_line
 
 MOST_FRAMES = 100
+_PRIMITIVES = {asyncio.locks.__file__, asyncio.queues.__file__}
 
 
 def frames(coroutine):
@@ -21,6 +23,19 @@ def frames(coroutine):
             break
         if frame is not None:
             found.append(frame)
+    return found
+
+
+def waited_in(coroutine):
+    """The lock, event, condition, semaphore, barrier or queue of asyncio's own that a coroutine waits in, or None."""
+    stack = frames(coroutine)
+    if not stack or stack[-1].f_code.co_filename not in _PRIMITIVES:
+        return None
+    found = None
+    for frame in reversed(stack):  # a queue is joined, and a barrier passed, by way of others: what is outermost counts
+        if frame.f_code.co_filename not in _PRIMITIVES:
+            break
+        found = frame.f_locals.get("self", found)
     return found
 
 

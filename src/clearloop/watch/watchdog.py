@@ -14,6 +14,7 @@ import time
 from clearloop.engine import looking, names, registry, standing
 from clearloop.watch import code, syscalls, unlocked, verdict
 from clearloop.watch.facts import Facts
+from clearloop.watch.sight import Sight
 from clearloop.watch.stall import VERDICTS, Delayed, Frame, Stall
 
 _cases = {}  # number of the loop -> the stall that goes on there
@@ -53,18 +54,6 @@ class Case:
     def sight(self):
         """What was seen the longest."""
         return max(list(self.seen.values()), key=lambda entry: entry[0])[1] if self.seen else None
-
-
-class Sight:
-    """What one look at the loop's thread has seen."""
-
-    def __init__(self, where, stack, task, callback, source=None, lasti=0):
-        self.where = where
-        self.source, self.lasti = source, lasti  # the code object and the instruction that `where` tells of
-        self.stack = stack
-        self.task = task
-        self.callback = callback
-        self.place = (where.file, where.line, where.function) if where is not None else (None, None, callback)
 
 
 def noticed(loop, number, facts, looks, spots, hog):
