@@ -56,6 +56,25 @@ def test_a_turn_that_is_larger_than_all_credits_is_a_gap_and_what_follows_is_rec
     assert how(steps_of(numbers(found)["main"], found)[-1]) == records.RETURNED
 
 
+@pytest.mark.parametrize("eager", [False, True])
+def test_a_step_that_creates_more_tasks_than_there_are_credits_stays_within_them(eager):
+    async def nothing():
+        pass
+
+    async def main():
+        for _ in range(40_000):
+            asyncio.get_running_loop().create_task(nothing())
+        return asyncio.get_running_loop()._recording()[1]
+
+    with new_loop() as loop:
+        if eager:
+            if not hasattr(asyncio, "eager_task_factory"):
+                pytest.skip("this Python has no eager tasks")
+            loop.set_task_factory(clearloop.eager_task_factory)
+        # a full bucket; credits come back between turns only
+        assert 16_000 < loop.run_until_complete(main()) < 17_000
+
+
 def test_with_all_recorded_there_is_no_gap(everything):
     async def work():
         for _ in range(1000):

@@ -307,7 +307,9 @@ class Recorder(Scheduler):
     # ---- tasks -----------------------------------------------------------------------------------------------------
 
     def note_task(self, task):
-        """A task is created."""
+        """A task is created.  One step may create any number: without credits they are told of when they first run."""
+        if self.tape.credits <= 0:
+            return 0
         cython.cast(Task, task).told = True
         return self.write_task(cython.cast(Task, task), 0, monotonic_ns())
 

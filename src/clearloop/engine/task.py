@@ -392,7 +392,7 @@ class Task(Future):
         if self.native:
             outer = cython.cast(Scheduler, self.loop).running
             cython.cast(Scheduler, self.loop).running = self.order
-            if cython.cast(Scheduler, self.loop).recording:
+            if self.told and cython.cast(Scheduler, self.loop).recording:
                 began = monotonic_ns()
         try:
             self.step()
