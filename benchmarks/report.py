@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import platform
+import random
 import statistics
 from dataclasses import dataclass, field
 from typing import Any
@@ -143,31 +144,39 @@ def markdown(results: Results, names: list[str], versions: dict[str, str], optio
 
 
 def costs(results: Results, options: Any) -> str:
-    """The table of --cost: how many per cent more each row takes, from the best rounds, and from the medians.
+    """The table of --cost: how many per cent more each row takes.
 
-    The best rounds are the ones that the machine disturbed least.
+    Each round measures all variants side by side, in turns first and last, so that what the machine does meanwhile
+    falls on both; the figure is the median of the rounds' own ratios, and behind it stands where that median lies with
+    95 % certainty (bootstrap).
     """
 
     def cell(row: Row, more: str, less: str) -> str:
-        parts = []
-        for choose in (max if row.scenario.more_is_better else min, statistics.median):
-            dear, cheap = (choose(row.series[name].figures) for name in (more, less))
-            parts.append(f"{100 * (row.advantage(cheap, dear) - 1):+.1f} %")
-        return f"{parts[0]} ({parts[1]})"
+        pairs = zip(row.series[more].figures, row.series[less].figures, strict=True)
+        ratios = [row.advantage(cheap, dear) for dear, cheap in pairs]
+        low, high = certainty(ratios)
+        return f"{100 * (statistics.median(ratios) - 1):+.1f} % ({100 * (low - 1):+.1f} … {100 * (high - 1):+.1f})"
 
     off, watched = (*loops.UNWATCHED, *loops.UNRECORDED)
     head = ["row", "unit", "off", "watching", "recording", "both"]
     table = [head, ["---"] + ["---:"] * (len(head) - 1)]
     for row in results.rows.values():
-        if not all(row.series[name].figures for name in (off, watched, loops.OURS)):
+        if len({len(row.series[name].figures) for name in (off, watched, loops.OURS)} - {0}) != 1:
             continue  # the failures are told by themselves
         pairs = ((watched, off), (loops.OURS, watched), (loops.OURS, off))
         table.append(
             [row.title, row.scenario.unit, _cell(row.series[off], [], off), *(cell(row, *pair) for pair in pairs)]
         )
-    how = f"{options.rounds} × {options.seconds:g} s, of the best rounds (of the medians)"
+    how = f"{options.rounds} × {options.seconds:g} s, the median of the rounds (and its 95 % interval)"
     text = [f"Python {platform.python_version()}, {machine()}; {how}.", ""]
     return "\n".join([*text, *("| " + " | ".join(line) + " |" for line in table)])
+
+
+def certainty(ratios: list[float], resamples: int = 2000) -> tuple[float, float]:
+    """Between what the median lies with 95 % certainty: medians of as many figures, drawn from these."""
+    dice = random.Random(len(ratios))
+    medians = sorted(statistics.median(dice.choices(ratios, k=len(ratios))) for _ in range(resamples))
+    return medians[resamples // 40], medians[-resamples // 40 - 1]
 
 
 def machine() -> str:
