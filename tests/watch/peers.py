@@ -211,6 +211,17 @@ def sqlite_lock(folder):
         yield block, lambda: first.execute("COMMIT")
 
 
+def feed(path, text="x"):
+    """Write into a FIFO as soon as somebody reads from it, who may have failed before: then never."""
+    until = time.monotonic() + PATIENCE / 2
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError):  # ENXIO: nobody yet
+            with open(os.open(path, os.O_WRONLY | os.O_NONBLOCK), "w") as stream:
+                stream.write(text)
+            return
+        time.sleep(0.01)
+
+
 @let_go_by_a_thread
 def fifo(folder):
     path = os.path.join(folder, "fifo")
@@ -220,7 +231,7 @@ def fifo(folder):
         with open(path) as stream:  # here
             stream.read()
 
-    yield block, lambda: pathlib.Path(path).write_text("x")
+    yield block, lambda: feed(path)
 
 
 def type_into(writer):
@@ -477,7 +488,7 @@ def result_of_another_process(folder):
     spawn = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as pool:
         pool.submit(os.getpid).result(PATIENCE)  # its process is there
-        yield block, lambda: path.write_text("x")
+        yield block, lambda: feed(path)
 
 
 # ---- other processes ------------------------------------------------------------------------------------------------
@@ -538,7 +549,7 @@ def os_system(folder):
     def block():
         os.system(f"cat {path}")  # here
 
-    yield block, lambda: open(path, "w").close()
+    yield block, lambda: feed(path, "")
 
 
 @let_go_by_a_thread

@@ -672,8 +672,8 @@ def free_the_gone() -> cython.void:
 # ---- the thread, with the GIL --------------------------------------------------------------------------------------
 
 # The frames of the thread that we wait for, as they stood before we waited: see unlocked.pxd
-_spot_codes = cython.declare(uintptr_t[200])
-_spot_offsets = cython.declare(cython.int[200])
+_spot_codes = cython.declare(uintptr_t[1000])
+_spot_offsets = cython.declare(cython.int[1000])
 _spots = cython.declare(cython.int, 0)
 # and those of the thread that had it
 _hog_codes = cython.declare(uintptr_t[50])
@@ -696,7 +696,7 @@ def observe(probe: cython.pointer(Probe)) -> cython.void:
     _spots = _hog_spots = 0
     _hog = 0
     if probe != cython.NULL and probe.activity == RUNNING:
-        _spots = frames_unlocked(probe.thread, _spot_codes, _spot_offsets, 200)
+        _spots = frames_unlocked(probe.thread, _spot_codes, _spot_offsets, 1000)
         if probe.holder != cython.NULL and probe.holder != probe.thread:
             _hog = ident_unlocked(probe.holder)
             _hog_spots = frames_unlocked(probe.holder, _hog_codes, _hog_offsets, 50)
