@@ -203,15 +203,21 @@ class InterpreterCall(ProcessCall):
     parcels = False
 
     def submit(self):
+        self.submitter, self.submitted, self.overtaken = threading.get_native_id(), time.monotonic_ns(), False
         handed = super().submit()
         if self._job and type(handed) is concurrent.futures.Future:
             handed.__class__ = _Noted
+            self.overtaken = handed.running()  # perhaps since before it was one of those
         return handed
 
     def handed_back(self, handed):
-        worker = getattr(handed, "worker", None)
+        worker, began = getattr(handed, "worker", None), getattr(handed, "began", None)
+        if worker is None and self.overtaken and threading.get_native_id() != self.submitter:
+            # A worker had begun with it before submit() returned; its thread is the one that calls
+            worker, began = threading.get_native_id(), self.submitted
+            workers.note_thread(worker)
         if worker is not None:
-            self._ran(worker, handed.began, time.monotonic_ns())
+            self._ran(worker, began, time.monotonic_ns())
         super().handed_back(handed)
 
     def explain(self, error):
