@@ -27,7 +27,7 @@ def judge(facts):
         rest = min(rest, facts.cpu + facts.in_call)
         if rest < facts.threshold // 2:
             return "gil" if facts.in_gil > machine(facts) else "descheduled"
-    if 2 * facts.cpu >= rest and rest - facts.in_gc < facts.threshold:
+    if 2 * facts.cpu >= rest and rest - collecting(facts) < facts.threshold:
         return "gc"
     return "compute" if 2 * facts.cpu >= rest else "blocking"
 
@@ -40,3 +40,11 @@ def machine(facts):
         delay = delay * facts.wall // facts.delay_over
     delay += facts.in_fault
     return min(facts.wall, max(delay, facts.late))
+
+
+def collecting(facts):
+    """How much processor time went into garbage: of the time that it was seen collecting, it ran for a part only."""
+    if facts.in_call is None:
+        return facts.in_gc
+    ready = facts.wall - facts.in_gil - facts.in_call - facts.in_fault
+    return facts.in_gc * facts.cpu // ready if 0 < facts.cpu < ready else facts.in_gc
