@@ -77,7 +77,6 @@ cdef extern from *:
         void *(*SSL_get_rbio)(const void *);
         void *(*SSL_get_wbio)(const void *);
         void (*SSL_set_bio)(void *, void *, void *);
-        int (*SSL_do_handshake)(void *);
         int (*SSL_read_ex)(void *, void *, size_t, size_t *);
         int (*SSL_write_ex)(void *, const void *, size_t, size_t *);
         int (*SSL_shutdown)(void *);
@@ -113,11 +112,11 @@ cdef extern from *:
 
     /* ---- finding the functions ------------------------------------------------------------------------------- */
 
-    #define CLEARLOOP_LIBSSL 13  /* so many of the names below are libssl's */
+    #define CLEARLOOP_LIBSSL 12  /* so many of the names below are libssl's */
     static const struct { const char *name; void *place; } clearloop_openssl_names[] = {
     #define CLEARLOOP_NAME(name) {#name, (void *) &openssl.name}
         CLEARLOOP_NAME(SSL_get_SSL_CTX), CLEARLOOP_NAME(SSL_get_rbio), CLEARLOOP_NAME(SSL_get_wbio),
-        CLEARLOOP_NAME(SSL_set_bio), CLEARLOOP_NAME(SSL_do_handshake), CLEARLOOP_NAME(SSL_read_ex),
+        CLEARLOOP_NAME(SSL_set_bio), CLEARLOOP_NAME(SSL_read_ex),
         CLEARLOOP_NAME(SSL_write_ex), CLEARLOOP_NAME(SSL_set_shutdown), CLEARLOOP_NAME(SSL_shutdown),
         CLEARLOOP_NAME(SSL_get_shutdown), CLEARLOOP_NAME(SSL_get_error),
         CLEARLOOP_NAME(SSL_ctrl), CLEARLOOP_NAME(SSL_CTX_get_keylog_callback),
@@ -349,7 +348,6 @@ cdef extern from *:
         return ssl;
     }
 
-    #define clearloop_ssl_do_handshake openssl.SSL_do_handshake
     #define clearloop_ssl_read openssl.SSL_read_ex
     #define clearloop_ssl_write openssl.SSL_write_ex
     #define clearloop_ssl_shutdown openssl.SSL_shutdown
@@ -413,7 +411,6 @@ cdef extern from *:
 
     void forget_errors "clearloop_forget_errors"()
     void forget_key_share "clearloop_forget_key_share"(void* ssl)
-    int SSL_do_handshake "clearloop_ssl_do_handshake"(void* ssl) nogil
     int SSL_read "clearloop_ssl_read"(void* ssl, void* buffer, size_t size, size_t* count)
     int SSL_write "clearloop_ssl_write"(void* ssl, const void* data, size_t size, size_t* count)
     int SSL_shutdown "clearloop_ssl_shutdown"(void* ssl)

@@ -9,7 +9,6 @@ cdef class NativeSession(Session):
     cdef Wire wire
     cdef bint pending      # OpenSSL may hold plaintext although the wire is empty
     cdef bint ended        # the peer's close_notify was read
-    cdef Py_ssize_t not_shaken(self, int result) except -1
     cdef int take_buffer(self) except -1
     cdef int give_buffer(self) except -1
     cdef Py_ssize_t not_read(self, Py_ssize_t size, char* buffer) except -1
