@@ -84,34 +84,35 @@ def test_a_reader_over_tls(seen, tmp_path):
     of_server.load_cert_chain(certificate)
     of_client = ssl.create_default_context(cafile=certificate)
     of_client.check_hostname = False
-    ready, sent = threading.Event(), threading.Event()
 
-    def serve():
+    def serve(listener, ready, sent):
         with listener.accept()[0] as plain, of_server.wrap_socket(plain, server_side=True) as connection:
             ready.wait(60)
             connection.sendall(b"line\n")
             sent.set()
             connection.recv(1)
 
-    async def main():
-        reader, writer = await asyncio.open_connection(*listener.getsockname(), ssl=of_client)
-        task = await until_waiting(reader.readline(), "reads a line")
-        while select.select([writer.get_extra_info("socket").fileno()], [], [], 0)[0]:
-            await asyncio.sleep(0.001)  # session tickets
-        ready.set()
-        sent.wait(60)
-        hold()
-        assert await task == b"line\n"
-        writer.close()
+    async def main():  # all of it, since it may be run again
+        ready, sent = threading.Event(), threading.Event()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            thread = threading.Thread(target=serve, args=(listener, ready, sent))
+            thread.start()
+            try:
+                reader, writer = await asyncio.open_connection(*listener.getsockname(), ssl=of_client)
+                task = await until_waiting(reader.readline(), "reads a line")
+                while select.select([writer.get_extra_info("socket").fileno()], [], [], 0)[0]:
+                    await asyncio.sleep(0.001)  # session tickets
+                ready.set()
+                sent.wait(60)
+                hold()
+                assert await task == b"line\n"
+                writer.close()
+                await writer.wait_closed()
+            finally:
+                ready.set()
+                await asyncio.to_thread(thread.join)
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            seen.run(main)
-        finally:
-            ready.set()
-            thread.join()
+    seen.run(main)
     assert victims(seen) == [("reads a line", "StreamReader.readline")]
 
 

@@ -697,12 +697,28 @@ def observe(probe: cython.pointer(Probe)) -> cython.void:
     _hog = 0
     if probe != cython.NULL and probe.activity == RUNNING:
         _spots = frames_unlocked(probe.thread, _spot_codes, _spot_offsets, 1000)
+        if not still_held(probe):
+            _spots = 0  # frames of whatever came next
         if probe.holder != cython.NULL and probe.holder != probe.thread:
             _hog = ident_unlocked(probe.holder)
             _hog_spots = frames_unlocked(probe.holder, _hog_codes, _hog_offsets, 50)
     enter_python()
     call_observer(probe, began)
     _thread = PyEval_SaveThread()
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def still_held(probe: cython.pointer(Probe)) -> cython.bint:
+    """Whether what the last look has found to be slow still goes on."""
+    return (
+        probe.slow != 0
+        and probe.activity == RUNNING
+        and probe.turns == probe.seen_turns
+        and probe.epoch == probe.seen_epoch
+        and (probe.slow == SLOW_TURN or probe.steps == probe.seen_steps)
+    )
 
 
 @cython.cfunc
@@ -746,28 +762,31 @@ def call_observer(probe: cython.pointer(Probe), began: int64_t) -> cython.void:
     place: cython.int
     spots: list = []
     hog: list = []
+    waited: int64_t
     loop: cython.pointer(PyObject) = cython.NULL
     try:
         if _observer is None:
             _observer = __import__(OBSERVER, None, None, ["*"])
-        # To wait for the GIL may have taken long, and so may the import: then only the spots are of the block
-        if monotonic_ns() - began > SOON:
-            for place in range(_spots):
-                spots.append((_spot_codes[place], _spot_offsets[place]))
+        for place in range(_spots):
+            spots.append((_spot_codes[place], _spot_offsets[place]))
         for place in range(_hog_spots):
             hog.append((_hog_codes[place], _hog_offsets[place]))
         if _waiting:
             ended = _ended
             _ended = []
             _waiting = 0
-            _observer.ended(ended, probe.number if probe != cython.NULL else -1, spots, (_hog, hog))
+            # what still goes on has another end than those
+            of_ended: list = [] if probe != cython.NULL and still_held(probe) else spots
+            _observer.ended(ended, probe.number if probe != cython.NULL else -1, of_ended, (_hog, hog))
         if probe != cython.NULL:
             # a loop whose last reference is gone may still run code while it dies: it must not be held again
             loop = probe.loop
             if loop != cython.NULL and reference_count(loop) > 0:
                 Py_INCREF_raw(loop)
                 kept = True
-                look_closer(probe, cython.cast(object, loop), spots, (_hog, hog))
+                # Had we the GIL soon, then the frames that stand there now tell more; the import may take long as well
+                waited = monotonic_ns() - began
+                look_closer(probe, cython.cast(object, loop), spots if waited > SOON else [], (_hog, hog))
     except BaseException as error:
         _not_before = monotonic_ns() + PATIENCE
         if _observer is not None:
@@ -805,13 +824,7 @@ def look_closer(probe: cython.pointer(Probe), loop: object, spots: list, hog: tu
         return 0
     lock()
     catch_up(probe, monotonic_ns())
-    same: cython.bint = (
-        probe.slow != 0
-        and probe.activity == RUNNING
-        and probe.turns == probe.seen_turns
-        and probe.epoch == probe.seen_epoch
-        and (probe.slow == SLOW_TURN or probe.steps == probe.seen_steps)
-    )
+    same: cython.bint = still_held(probe)
     probe.looks += 1
     looks: cython.int = probe.looks
     # at 1, 2, 3, 4, 6, 8, 12, 16 ... thresholds: few looks, however long it lasts

@@ -86,11 +86,12 @@ def noticed(loop, number, facts, looks, spots, hog):
 def ended(described, looked_at, spots, hog):
     """The engine has described stalls that are over.
 
-    `spots` is where the loop number `looked_at` stood when the watchdog began to wait for the GIL, if that took long:
-    all that is known of a step that did not give it back before its end.
+    `spots` is where the loop number `looked_at` stood when the watchdog began to wait for the GIL: all that is known
+    of a step that did not give it back before its end, which is the last of them.
     """
     global _count
-    for number, kind, values, task, callback, task_number, count, victims in described:
+    last = max((place for place, entry in enumerate(described) if entry[0] == looked_at), default=-1)
+    for place, (number, kind, values, task, callback, task_number, count, victims) in enumerate(described):
         facts = Facts(values, kind)
         case = _cases.pop(number, None)
         if case is not None and case.began != facts.began:
@@ -99,9 +100,8 @@ def ended(described, looked_at, spots, hog):
             _count += 1
             case = Case(number, _count, facts)
         sight = case.close(facts.now)
-        if sight is None and spots and number == looked_at:
+        if sight is None and spots and place == last:
             sight = sight_of(None, unlocked.frames_at(spots, [], None), task, callback)
-            spots = None
         if case.holder is None and number == looked_at:
             case.holder = hog_of(hog)
         stall = record(case, facts, sight, ongoing=False)
