@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import fcntl
 import gc
 import os
 import pty
@@ -563,12 +564,16 @@ def test_two_open_files_of_one_fifo_are_two(tmp_path):
 
 def test_a_file_closed_under_the_transport_is_noticed():
     async def main():
-        reading, writing = os.pipe()
+        reading, near = os.pipe()
+        writing = fcntl.fcntl(near, fcntl.F_DUPFD_CLOEXEC, 700)  # where no other thread's descriptors go
+        os.close(near)
         file = open(writing, "wb", 0)
         transport, protocol = await asyncio.get_running_loop().connect_write_pipe(Writer, file)
         file.close()
-        other = os.open(os.devnull, os.O_RDWR)  # has the number now
-        assert other == writing
+        null = os.open(os.devnull, os.O_RDWR)
+        other = fcntl.fcntl(null, fcntl.F_DUPFD_CLOEXEC, writing)
+        os.close(null)
+        assert other == writing  # has the number now
         transport.write(b"not for the other")
         assert isinstance(await protocol.lost, OSError)
         os.fstat(other)  # still open
