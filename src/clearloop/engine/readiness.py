@@ -65,6 +65,15 @@ class Descriptor(Source):
         handle: Handle = self.reader if self.reader is not None else self.writer
         return cython.NULL if handle is None else cython.cast(cython.pointer(PyObject), handle.callback)
 
+    @property
+    def _waited_for(self):
+        """What a task waits for by way of this: of the guests that sock_* operations are (net/sockops.py)."""
+        handle: Handle = self.reader
+        if handle is None or (self.writer is not None and self.revents == WRITABLE):
+            handle = self.writer
+        guest = None if handle is None else getattr(handle.callback, "__self__", None)
+        return guest._waited_for if isinstance(guest, Source) and hasattr(guest, "_waited_for") else None
+
     def update(self):
         """Tell the poller what is still wanted."""
         events: uint32_t = 0
