@@ -431,6 +431,31 @@ def test_what_runs_python_in_the_child_goes_to_popen():
         run(main())
 
 
+@pytest.mark.parametrize("api", [asyncio, clearloop], ids=["asyncio's", "ours"])
+def test_what_a_child_has_written_before_its_pipes_are_connected_is_not_lost(api):
+    """Nor is it that it has closed them: whoever replaces how pipes are connected may take many turns for it."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        connect = loop.connect_read_pipe
+        before = set(children())
+
+        async def slowly(factory, pipe):
+            connected = await connect(factory, pipe)
+            for child in set(children()) - before:
+                os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+            for _ in range(5):
+                await asyncio.sleep(0.001)  # a turn in which the poller is asked
+            return connected
+
+        loop.connect_read_pipe = slowly
+        said = await output("sh", "-c", "printf out; printf err >&2", api=api)
+        assert said == (0, b"out", b"err")
+
+    with nothing_left():
+        run(main())
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may become somebody else")
 def test_user_and_groups():
     async def main():

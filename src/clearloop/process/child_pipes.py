@@ -46,6 +46,20 @@ class ChildOutput(ChildInput, asyncio.Protocol):
         return getattr(streams, "stdout" if self.number == 1 else "stderr", None)
 
 
+class HeldOutput(ChildOutput):
+    """An output whose pipe is connected in turns of the loop: nothing is read before the child's connection_made()."""
+
+    def connection_made(self, transport):
+        """The pipe stands, and the child may have written to it already."""
+        super().connection_made(transport)
+        transport.pause_reading()
+
+    def let_go(self):
+        """Read from now on."""
+        if not self.disconnected:
+            self.pipe.resume_reading()
+
+
 class FedOutput(ProtocolCore, asyncio.Protocol):
     """The same, with what the child writes going straight to a reader of ours."""
 

@@ -17,7 +17,7 @@ from asyncio.log import logger
 
 from clearloop.net.pipe_transport import adopt_read, adopt_write
 from clearloop.process import launch
-from clearloop.process.child_pipes import ChildInput, ChildOutput, FedOutput
+from clearloop.process.child_pipes import ChildInput, ChildOutput, FedOutput, HeldOutput
 from clearloop.process.exit import Exit
 from clearloop.process.exit_by_thread import ExitByThread
 
@@ -38,6 +38,7 @@ class ChildTransport(asyncio.SubprocessTransport):
         self._pipes = {}
         self._exit_waiters = set()
         self._made = False  # connection_made() is scheduled: what follows may be, too
+        self._told = False  # it was called
         self._pending = []
         self._finished = False
         self._closed = True  # nothing to close yet
@@ -93,19 +94,19 @@ class ChildTransport(asyncio.SubprocessTransport):
                 protocol.pipe = pipe
                 self._pipes[number] = protocol
                 begin.append((pipe, protocol))
-            loop.call_soon(self._protocol.connection_made, self, context=self._context)
+            loop.call_soon(self._call_connection_made, context=self._context)
             for pipe, protocol in begin:
                 # connection_made() may have put another protocol in its place: it begins behind that
                 pipe._begin(protocol)
         else:
             for number in list(self._ends):
-                protocol = (ChildOutput if number else ChildInput)(self, number)
+                protocol = (HeldOutput if number else ChildInput)(self, number)
                 end = self._ends.pop(number)
                 if isinstance(end, int):
                     end = open(end, "rb" if number else "wb", 0)
                 connect = loop.connect_read_pipe if number else loop.connect_write_pipe
                 _, self._pipes[number] = await connect(lambda protocol=protocol: protocol, end)
-            loop.call_soon(self._protocol.connection_made, self, context=self._context)
+            loop.call_soon(self._call_connection_made, context=self._context)
         self._made = True
         for callback, arguments in self._pending:
             loop.call_soon(callback, *arguments, context=self._context)
@@ -114,10 +115,17 @@ class ChildTransport(asyncio.SubprocessTransport):
         loop.call_soon(_settle, made)
         await made
 
+    def _call_connection_made(self):
+        for protocol in self._pipes.values():
+            if type(protocol) is HeldOutput:
+                protocol.let_go()  # what it then reads comes in a later step
+        self._told = True
+        self._protocol.connection_made(self)
+
     def _feed(self, number, reader):
         """From connection_made() on: what the child writes to `number` goes straight to `reader`, a ReaderCore."""
         output = self._pipes[number]
-        if type(output) is ChildOutput and hasattr(output.pipe, "_collect"):
+        if type(output) in (ChildOutput, HeldOutput) and hasattr(output.pipe, "_collect"):
             output.pipe.set_protocol(FedOutput(output, reader, self._loop))
 
     # ---- what happens to the child ---------------------------------------------------------------------------------
@@ -148,6 +156,9 @@ class ChildTransport(asyncio.SubprocessTransport):
         self._try_finish()
 
     def _pipe_connection_lost(self, number, error):
+        if not self._told:  # the pipe was quicker
+            self._call(self._pipe_connection_lost, number, error)
+            return
         try:
             self._protocol.pipe_connection_lost(number, error)
         finally:
