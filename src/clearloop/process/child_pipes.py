@@ -52,12 +52,13 @@ class HeldOutput(ChildOutput):
     def connection_made(self, transport):
         """The pipe stands, and the child may have written to it already."""
         super().connection_made(transport)
+        self._resume = transport.resume_reading  # now: whoever connects pipes may replace it on what he returns
         transport.pause_reading()
 
     def let_go(self):
         """Read from now on."""
         if not self.disconnected:
-            self.pipe.resume_reading()
+            self._resume()
 
 
 class FedOutput(ProtocolCore, asyncio.Protocol):
