@@ -39,12 +39,17 @@ cdef extern from *:
         uint32_t budget;     /* so many may begin before somebody gives more */
     } clearloop_records;
 
+    /* Whether as many have begun without data as may. */
+    static int clearloop_flooded(const clearloop_records *records) {
+        return records->most_idle && records->idle >= records->most_idle;
+    }
+
     /* How many of the `size` bytes at `data` come next; 0 when no further record may begin now. */
     static size_t clearloop_next_piece(clearloop_records *records, const char *data, size_t size) {
         if (records->head < 5) {
             size_t used = 0;
             if (records->head == 0) {
-                if (records->budget == 0 || (records->most_idle && records->idle >= records->most_idle)) return 0;
+                if (records->budget == 0 || clearloop_flooded(records)) return 0;
                 records->budget--;
                 records->idle++;
             }
@@ -405,6 +410,7 @@ cdef extern from *:
         object socket, object incoming, object outgoing, object context, const Layout* layout)
     bint logs_keys "clearloop_logs_keys"(void* ssl)
 
+    bint flooded "clearloop_flooded"(const Records* records)
     size_t next_piece "clearloop_next_piece"(Records* records, const char* data, size_t size)
     void* connect_wire "clearloop_connect_wire"(void* ssl, Wire* wire)  # NULL: out of memory
     void cut_wire "clearloop_cut_wire"(void* bio)

@@ -44,6 +44,7 @@ from cython.cimports.clearloop.system.openssl import (
     cut_wire,
     find_layout,
     find_openssl,
+    flooded,
     forget_errors,
     forget_key_share,
     logs_keys,
@@ -168,7 +169,7 @@ class NativeSession(Session):
         error: cython.int = SSL_get_error(self.ssl, 0)
         self.pending = False
         if error == SSL_ERROR_WANT_READ:
-            if self.wire.lent_size and self.wire.records.most_idle == self.wire.records.idle:
+            if self.wire.lent_size and flooded(cython.address(self.wire.records)):
                 raise flood_of_records()
             return WANT_READ
         if error == SSL_ERROR_ZERO_RETURN:

@@ -12,7 +12,7 @@ import cython
 from cython.cimports.clearloop.net.tls.limits import MOST_IDLE, flood_of_records
 from cython.cimports.clearloop.net.tls.session import CLOSED, DONE, WANT_READ, WANT_WRITE, Session
 from cython.cimports.clearloop.system.methods import bytes_at, bytes_size
-from cython.cimports.clearloop.system.openssl import next_piece
+from cython.cimports.clearloop.system.openssl import flooded, next_piece
 from cython.cimports.cpython.buffer import PyBUF_READ, PyBUF_WRITE
 from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
 from cython.cimports.cpython.memoryview import PyMemoryView_FromMemory
@@ -126,7 +126,7 @@ class ObjectSession(Session):
 
     def starved(self):
         """OpenSSL has nothing more to read."""
-        if self.lent_size and self.records.most_idle and self.records.idle >= self.records.most_idle:
+        if self.lent_size and flooded(cython.address(self.records)):
             raise flood_of_records()
         return WANT_READ
 
