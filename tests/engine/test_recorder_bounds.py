@@ -34,7 +34,8 @@ def test_the_ring_wraps_around_and_tasks_say_again_who_they_are(monkeypatch, eve
     again = {called(task.code).rpartition(".")[2]: task for task in of(records.TASK, found)}
     assert again["long_lived"].how == records.RECALLED
     assert again["long_lived"].other == again["main"].actor
-    assert since - 5_000_000 <= again["long_lived"].time < steps[0].time
+    # when a task was created is known in ms of the coarse clock, which a busy machine moves late
+    assert since - 1_000_000_000 <= again["long_lived"].time < steps[0].time
     assert [record.actor for record in of(records.NAME, found)] == [again["long_lived"].actor]
 
 
