@@ -26,6 +26,24 @@ def test_blocking_names_the_system_call(seen):
     assert stall.cpu_seconds < stall.seconds / 2
 
 
+def test_a_wait_for_the_gil_at_its_end_does_not_hide_the_call(seen):
+    usleep = PyDLL(None).usleep  # called with the GIL held
+
+    def hog():
+        time.sleep(LONG - 0.02)
+        usleep(int(LONG / 4 * 1_000_000))
+
+    async def main():
+        other = threading.Thread(target=hog)
+        other.start()
+        time.sleep(LONG)
+        other.join()
+
+    seen.run(main)
+    stall = seen.the_one("blocking")
+    assert stall.note == "in the system call clock_nanosleep"
+
+
 def test_compute_in_python(seen):
     async def main():
         until = time.process_time() + LONG

@@ -115,7 +115,7 @@ cdef extern from *:
         return -1;
     }
 
-    /* What the thread does; *call: the system call that it waits in, or -1. */
+    /* What the thread does; *call: the system call of the program's that it waits in, or -1. */
     static int clearloop_kind(void *where, PyThreadState *thread, int tid, long *call) {
         PyInterpreterState *interpreter = where;
         *call = -1;
@@ -141,6 +141,7 @@ cdef extern from *:
             if (*call == SYS_futex
                 && first >= (unsigned long) clearloop_gil(interpreter)
                 && first < (unsigned long) clearloop_gil(interpreter) + sizeof *clearloop_gil(interpreter)) {
+                *call = -1;  /* not a call of the program's: who is told of a block would look for it in vain */
                 return 3;
             }
             return 2;

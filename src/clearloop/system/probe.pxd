@@ -82,7 +82,8 @@ cdef struct Probe:
     int64_t in_gc              # how long the interpreter was seen collecting garbage
     int64_t in_fault           # how long it was blocked outside any system call: memory that the machine lacks
     int kind                   # what the last look saw
-    long call                  # the system call of the last look, -1: none
+    long call                  # the system call that it was seen in for most of the time, -1: none
+    int64_t call_time          # by how much that call is ahead of all the others
     PyThreadState* holder      # who held the GIL then
     bint reported              # this stretch is known: it was handed over, or is none
     int64_t next_look

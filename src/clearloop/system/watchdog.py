@@ -496,6 +496,7 @@ def forget_stretch(probe: cython.pointer(Probe)) -> cython.void:
     probe.mark_stride = 1
     probe.looks = 0
     probe.call = -1
+    probe.call_time = 0
     probe.kind = 0
     probe.holder = cython.NULL
     probe.reported = False
@@ -532,11 +533,11 @@ def sample(probe: cython.pointer(Probe), now: int64_t) -> cython.void:
         if delay >= 0:
             probe.delay_now = delay
     probe.kind = what_it_does(probe.interpreter, probe.thread, probe.tid, cython.address(call))
-    if call >= 0:
-        probe.call = call  # kept: at the end of a block the thread runs again
     passed = now - probe.sampled if probe.sampled != 0 else 0
     probe.sampled = now
     add_up(probe, passed)
+    if call >= 0:
+        vote(probe, call, passed)
     if probe.kind == FOR_GIL:
         probe.holder = gil_holder(probe.interpreter)
     # who waits: thinned out when the block lasts, so that the marks spread over all of it
@@ -568,6 +569,20 @@ def add_up(probe: cython.pointer(Probe), passed: int64_t) -> cython.void:
         probe.in_gc += passed
     elif probe.kind == IN_FAULT:
         probe.in_fault += passed
+
+
+@cython.cfunc
+@cython.nogil
+@cython.exceptval(check=False)
+def vote(probe: cython.pointer(Probe), call: cython.long, passed: int64_t) -> cython.void:
+    """The call to be told is the one that lasted, not the last one; a majority vote needs no list of them."""
+    if call == probe.call:
+        probe.call_time += passed
+    elif probe.call_time <= passed:
+        probe.call = call
+        probe.call_time = passed - probe.call_time
+    else:
+        probe.call_time -= passed
 
 
 @cython.cfunc
