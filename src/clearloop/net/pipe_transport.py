@@ -13,7 +13,9 @@ A pipe is a stream transport (net/transport.py) with other system calls and othe
 O_NONBLOCK is restored when the pipe closes (net/nonblocking.py).
 
 A child's pipes are adopted by their descriptor alone (`adopt_read`, `adopt_write`): most never need a file object.  Who
-wants all of its output lets a Collector stand before the protocol: the kernel then copies into the result itself.
+wants all of its output lets a Collector stand before the protocol.  Where much comes or goes, such a pipe is widened: a
+fourth of the turns, in both processes.  Only a few at a time, since the kernel counts what the pipes of one user may
+hold, and those of its other programs would have to make do with less.
 """
 
 import asyncio
@@ -31,7 +33,7 @@ from cython.cimports.clearloop.net.transports import Transports
 from cython.cimports.clearloop.system.capi import Py_XDECREF_raw, PyContext_CopyCurrent, propagate, steal
 from cython.cimports.clearloop.system.epoll import close_fd
 from cython.cimports.clearloop.system.methods import bytes_at, bytes_of_size_raw, bytes_size, resize_bytes
-from cython.cimports.clearloop.system.pipes import read_fd, readv, write_fd, writev
+from cython.cimports.clearloop.system.pipes import read_fd, readv, widen_pipe, write_fd, writev
 from cython.cimports.clearloop.system.poller import FAULT, HANGUP, PEER_CLOSED, READABLE, WRITABLE
 from cython.cimports.libc.errno import EAGAIN, EBADF, EINTR, errno
 from cython.cimports.libc.stdint import uint32_t
@@ -44,6 +46,12 @@ _WRITE_TRANSPORT = cython.declare(object, asyncio.WriteTransport)
 _EIO = cython.declare(object, error_numbers.EIO)
 
 PIPE_SIZE = cython.declare(cython.Py_ssize_t, 64 * 1024)  # what a pipe holds, unless somebody has changed it
+PART_SIZE = cython.declare(cython.Py_ssize_t, 4 * PIPE_SIZE + 64)  # a part that reads fill to the end asks once more
+SPARE_PARTS = cython.declare(cython.Py_ssize_t, 4)  # that wait for the next output, 1 MiB
+_spare = cython.declare(list, [])
+WIDE_PIPE = cython.declare(cython.int, 256 * 1024)
+MOST_WIDE = cython.declare(cython.int, 16)
+_wide = cython.declare(cython.int, 0)  # how many there are
 READS_PER_EVENT = cython.declare(cython.int, 8)
 WARN_FROM = cython.declare(cython.Py_ssize_t, 5)  # writes to a lost pipe, as asyncio counts them
 
@@ -118,6 +126,16 @@ class Pipe(StreamTransport):
         fd: cython.int = self.live()
         return writev(fd, vector, count)
 
+    def widen(self):
+        """Much goes through: the pipe may hold more, if it is ours and others have left us the room."""
+        global _wide
+        if self.elastic and _wide < MOST_WIDE:
+            self.elastic = False
+            if widen_pipe(self.fd, PIPE_SIZE, WIDE_PIPE):
+                self.wide = True
+                _wide += 1
+        return 0
+
     def make_way(self, shared):
         """Another room wants the descriptor: it gets it when somebody has closed our file."""
         if self.live() >= 0:
@@ -147,9 +165,13 @@ class Pipe(StreamTransport):
         return 0
 
     def release(self):
+        global _wide
         fd: cython.int = self.fd
         if fd < 0:
             return 0
+        if self.wide:
+            self.wide = False
+            _wide -= 1
         pipe = self.pipe
         mark = self.mark
         table: Transports = self.loop._transports
@@ -237,46 +259,105 @@ class Pipe(StreamTransport):
 
 @cython.cclass
 class Collector:
-    """All that comes, read into one `bytes` that grows: buffers of the transport's would be copied twice."""
+    """All that comes, as one `bytes` in the end: the kernel writes into parts, and then into a whole that grows.
+
+    The parts are used again and again.  Pages that are new for each output, or moved while it grows, would cost more
+    than the copy from the parts into a result of the right size.  Beyond some megabytes that copy would be memory held
+    twice: from then on it is one object, which realloc() grows by moving its pages.
+    """
 
     def __cinit__(self):
-        self.data = cython.NULL
+        self.whole = cython.NULL
+        self.parts = []
 
     def __dealloc__(self):
-        Py_XDECREF_raw(self.data)
+        Py_XDECREF_raw(self.whole)
 
     def make_room(self):
         """Have room for what a pipe holds, and more."""
-        if self.data == cython.NULL:
-            self.data = bytes_of_size_raw(cython.NULL, 4 * PIPE_SIZE)
-            self.capacity = 4 * PIPE_SIZE
-        elif self.capacity - self.size <= PIPE_SIZE:
+        count: cython.Py_ssize_t = len(self.parts)
+        if self.capacity - self.size > PIPE_SIZE:
+            return 0
+        if self.whole != cython.NULL:
             # Not yet touched, the room behind what is filled costs address space, no memory
-            capacity: cython.Py_ssize_t = 2 * self.capacity
-            resize_bytes(cython.address(self.data), capacity)
-            self.capacity = capacity
+            self.grow(2 * self.capacity)
+        elif count == MOST_PARTS:
+            self.become_whole(0)
+        else:
+            part = _spare.pop() if _spare else steal(bytes_of_size_raw(cython.NULL, PART_SIZE))
+            self.parts.append(part)
+            if count:
+                self.filled[count - 1] = self.size
+            self.place = bytes_at(part)
+            self.size = 0
+            self.capacity = PART_SIZE
+        return 0
+
+    def grow(self, capacity):
+        resize_bytes(cython.address(self.whole), capacity)
+        self.place = bytes_at(cython.cast(object, self.whole))
+        self.capacity = capacity
+        return 0
+
+    def total(self):
+        """How much has come."""
+        place: cython.Py_ssize_t
+        total: cython.Py_ssize_t = self.size
+        for place in range(len(self.parts) - 1):
+            total += self.filled[place]
+        return total
+
+    def join(self, capacity):
+        """The parts in one new object, which is larger than they are by what `capacity` says; they are free then."""
+        place: cython.Py_ssize_t
+        size: cython.Py_ssize_t
+        count: cython.Py_ssize_t = len(self.parts)
+        joined = bytes_of_size_raw(cython.NULL, capacity)
+        end: cython.p_char = bytes_at(cython.cast(object, joined))
+        for place in range(count):
+            part = self.parts[place]
+            size = self.size if place == count - 1 else self.filled[place]
+            memcpy(end, bytes_at(part), size)
+            end += size
+            if len(_spare) < SPARE_PARTS:
+                _spare.append(part)
+        self.parts = []
+        self.place = cython.NULL
+        self.size = self.capacity = 0
+        return joined
+
+    def become_whole(self, more):
+        """From here on one object, with room for `more` bytes and as much again."""
+        total: cython.Py_ssize_t = self.total()
+        capacity: cython.Py_ssize_t = 2 * (total + more + PIPE_SIZE)
+        self.whole = self.join(capacity)
+        self.place = bytes_at(cython.cast(object, self.whole))
+        self.size = total
+        self.capacity = capacity
         return 0
 
     def add(self, data: bytes):
         """`data` came before."""
         size: cython.Py_ssize_t = bytes_size(data)
-        while self.data == cython.NULL or self.capacity - self.size < size:
-            self.make_room()
-            if self.capacity - self.size < size:
-                resize_bytes(cython.address(self.data), self.capacity + size)
-                self.capacity += size
-        memcpy(bytes_at(cython.cast(object, self.data)) + self.size, bytes_at(data), size)
+        self.make_room()
+        if self.capacity - self.size < size:
+            if self.whole == cython.NULL:
+                self.become_whole(size)
+            else:
+                self.grow(self.capacity + size)
+        memcpy(self.place + self.size, bytes_at(data), size)
         self.size += size
 
     def finish(self):
         """What came, as bytes; the collector is empty then."""
         size: cython.Py_ssize_t = self.size
-        if self.data == cython.NULL:
-            return b""
+        if self.whole == cython.NULL:
+            return steal(self.join(self.total()))
         self.size = self.capacity = 0
-        resize_bytes(cython.address(self.data), size)
-        data = steal(self.data)
-        self.data = cython.NULL
+        self.place = cython.NULL
+        resize_bytes(cython.address(self.whole), size)
+        data = steal(self.whole)
+        self.whole = cython.NULL
         return data
 
 
@@ -308,11 +389,13 @@ class ReadPipe(Pipe):
                 self.fatal(error, "Fatal error: no memory for what comes from the pipe")
                 return 0
             room = collector.capacity - collector.size
-            count = self.receive(bytes_at(cython.cast(object, collector.data)) + collector.size, room)
+            count = self.receive(collector.place + collector.size, room)
             if count <= 0:
                 break
             collector.size += count
             reads -= 1
+            if count >= PIPE_SIZE and self.elastic:
+                self.widen()
             if count < room or reads == 0:
                 return 0
         if count == 0:
@@ -404,6 +487,11 @@ class WritePipe(Pipe):
             self.write_ready()
         return 0
 
+    def refused(self):
+        if self.elastic and self.size >= WIDE_PIPE:
+            self.widen()
+        return StreamTransport.refused(self)
+
     def reader_gone(self):
         if self.loop.debug:
             logger.debug("%r was closed by peer", self)
@@ -463,18 +551,23 @@ def make_write_pipe(loop, pipe, protocol, waiter=None, extra=None):
     return transport
 
 
-def adopt_read(loop, fd: cython.int, context):
-    """A transport that reads from the non-blocking descriptor `fd` and owns it; its owner calls _begin()."""
+def adopt_read(loop, fd: cython.int, context, elastic: cython.bint = False):
+    """A transport that reads from the non-blocking descriptor `fd` and owns it; its owner calls _begin().
+
+    `elastic`: nobody has said how much the pipe shall hold.
+    """
     transport: ReadPipe = ReadPipe.__new__(ReadPipe)
     transport.fd = -1
+    transport.elastic = elastic
     transport.open(loop, fd, 0, 0, context)
     return transport
 
 
-def adopt_write(loop, fd: cython.int, context):
-    """A transport that writes to the non-blocking descriptor `fd` and owns it; its owner calls _begin()."""
+def adopt_write(loop, fd: cython.int, context, elastic: cython.bint = False):
+    """A transport that writes to the non-blocking descriptor `fd` and owns it; as adopt_read() otherwise."""
     transport: WritePipe = WritePipe.__new__(WritePipe)
     transport.fd = -1
     transport.notices = True
+    transport.elastic = elastic
     transport.open(loop, fd, 0, 0, context)
     return transport

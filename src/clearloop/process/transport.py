@@ -42,6 +42,7 @@ class ChildTransport(asyncio.SubprocessTransport):
         self._pending = []
         self._finished = False
         self._closed = True  # nothing to close yet
+        self._elastic = options.get("pipesize", -1) == -1
         child = launch.launch(args, shell, stdin, stdout, stderr, bufsize, options)
         self._closed = False
         self._pid = child.pid
@@ -90,7 +91,7 @@ class ChildTransport(asyncio.SubprocessTransport):
             begin = []
             for number, fd in ends.items():
                 protocol = (ChildOutput if number else ChildInput)(self, number)
-                pipe = (adopt_read if number else adopt_write)(loop, fd, self._context)
+                pipe = (adopt_read if number else adopt_write)(loop, fd, self._context, self._elastic)
                 protocol.pipe = pipe
                 self._pipes[number] = protocol
                 begin.append((pipe, protocol))
