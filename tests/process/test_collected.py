@@ -29,6 +29,10 @@ def width(process, number):
     return fcntl.fcntl(process._transport.get_pipe_transport(number)._fileno, fcntl.F_GETPIPE_SZ)
 
 
+def ends_closed(process):
+    return all(process._transport.get_pipe_transport(number)._fileno < 0 for number in (0, 1))
+
+
 # ---- what comes out --------------------------------------------------------------------------------------------------
 
 
@@ -164,6 +168,7 @@ def test_few_are_wide_at_a_time_and_the_room_is_given_back():
             assert [width(process, 0) for process in processes] == [WIDE] * MOST_WIDE + [USUAL] * 4
             outputs = await asyncio.gather(*(process.communicate() for process in processes))
             assert [len(output) for output, _ in outputs] == [2 << 20] * len(processes)
+            await until(lambda: all(ends_closed(process) for process in processes))
 
     with nothing_left():
         run(main())
