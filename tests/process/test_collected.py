@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import functools
 import os
 import random
 import subprocess
@@ -29,8 +30,9 @@ def width(process, number):
     return fcntl.fcntl(process._transport.get_pipe_transport(number)._fileno, fcntl.F_GETPIPE_SZ)
 
 
-def ends_closed(process):
-    return all(process._transport.get_pipe_transport(number)._fileno < 0 for number in (0, 1))
+def ends_closed(processes):
+    ends = [process._transport.get_pipe_transport(number) for process in processes for number in (0, 1)]
+    return all(end._fileno < 0 for end in ends)
 
 
 # ---- what comes out --------------------------------------------------------------------------------------------------
@@ -168,7 +170,7 @@ def test_few_are_wide_at_a_time_and_the_room_is_given_back():
             assert [width(process, 0) for process in processes] == [WIDE] * MOST_WIDE + [USUAL] * 4
             outputs = await asyncio.gather(*(process.communicate() for process in processes))
             assert [len(output) for output, _ in outputs] == [2 << 20] * len(processes)
-            await until(lambda: all(ends_closed(process) for process in processes))
+            await until(functools.partial(ends_closed, processes))
 
     with nothing_left():
         run(main())
