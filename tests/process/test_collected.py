@@ -55,6 +55,34 @@ def test_a_collector_needs_no_finish():
     del collector
 
 
+NO_MEMORY = """
+import resource
+from clearloop.net.pipe_transport import Collector
+
+piece, collector = b"x" * (20 << 20), Collector()
+collector.add(piece)
+collector.add(piece)  # now its object is full
+with open("/proc/self/statm") as statm:
+    used = int(statm.read().split()[0]) * resource.getpagesize()
+usual = resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 20), usual[1]))
+try:
+    collector.add(piece)
+except MemoryError:
+    resource.setrlimit(resource.RLIMIT_AS, usual)
+    print(collector.finish())
+    collector.add(b"anew")
+    print(collector.finish())
+"""
+
+
+@linux
+def test_a_collector_that_cannot_grow_is_empty():
+    """And gives back nothing that was never written."""
+    said = subprocess.run([sys.executable, "-c", NO_MEMORY], capture_output=True, check=True, timeout=60).stdout
+    assert said.split() == [b"b''", b"b'anew'"]
+
+
 # The ends of the first part, of those that are kept for the next output, and of the last one before it is one object
 @pytest.mark.parametrize("size", [0, 1, PART - USUAL, PART, PART + 1, 4 * PART, (8 << 20) + 12345, 40 << 20])
 def test_output_of_every_size(size):

@@ -294,7 +294,11 @@ class Collector:
         return 0
 
     def grow(self, capacity):
+        size: cython.Py_ssize_t = self.size
+        self.size = self.capacity = 0  # where there is no memory for more, what there was is gone as well
+        self.place = cython.NULL
         resize_bytes(cython.address(self.whole), capacity)
+        self.size = size
         self.place = bytes_at(cython.cast(object, self.whole))
         self.capacity = capacity
         return 0
