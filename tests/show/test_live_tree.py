@@ -119,6 +119,10 @@ def test_what_a_task_waits_for_in_words():
     assert phrases.waiting({"kind": "sleep", "seconds_left": 0}) == "sleeps, due and held up"
     assert phrases.waiting({"kind": "sleep", "seconds_left": 2.0}) == "sleeps, 2.0 s left"
     assert phrases.waiting({"kind": "lock", "type": "Lock", "holder": None}) == "waits for a Lock, holder unknown"
+    free = {"kind": "lock", "type": "Lock", "holder": None, "free": True}
+    assert phrases.waiting(free) == "waits for a Lock, which is free: the next in line is about to take it"
+    many = {"kind": "semaphore", "type": "Semaphore", "holders": [{"task": n, "name": f"T{n}"} for n in range(5)]}
+    assert phrases.waiting(many) == "waits for a Semaphore that tasks T0, T1, T2 and others hold"
     job = {"kind": "job", "function": "work", "stage": "running", "worker": "w-1", "seconds": 3.0}
     assert phrases.waiting(job) == "waits for work in w-1, which runs for 3.0 s"
     assert phrases.waiting({**job, "seconds": None}) == "waits for work in w-1"

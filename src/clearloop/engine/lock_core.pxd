@@ -3,6 +3,7 @@ from clearloop.engine.waiters cimport Line, Waiter
 
 cdef class LockCore(Line):
     cdef bint taken
+    cdef unsigned int taker  # the number of the native task that has taken it last; 0: somebody else has
     cdef bint grab(self) except -1
     cdef int drop(self) except -1
 

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint64_t
 from clearloop.engine.ring cimport Ring
 from clearloop.engine.runnable cimport Runnable, Source
 from clearloop.engine.timers cimport TimerHandle, Timers
+from clearloop.system.capi cimport this_thread
 from clearloop.system.poller cimport Poller
 from clearloop.system.probe cimport Probe
 from clearloop.system.recording cimport Tape
@@ -113,6 +114,17 @@ cdef class Scheduler:
     cdef int64_t before_an_endless_wait(self) except? -2
     cdef int note_lag(self, int64_t late) except -1
     cdef int fire(self) except -1
+
+
+cdef PyObject* newest          # borrowed: the loop that has begun to run, or was asked for, last; NULL: none
+cdef unsigned int acting_here() noexcept
+
+
+cdef inline unsigned int acting() noexcept:
+    """The number of the native task that runs in this thread; 0: none does, or its loop is not ours."""
+    if newest != NULL and (<Scheduler> newest).thread_id == this_thread():
+        return (<Scheduler> newest).running
+    return acting_here()
 
 
 cdef int visit_queues(PyObject* loop, visitproc visit, void* argument) noexcept

@@ -79,6 +79,7 @@ MOST_MIB = cython.declare(object, 16384)
 KEEP_CAPACITY = cython.declare(cython.size_t, 262144)  # a ready queue that was longer is given back when it is empty
 
 
+_running_loop = cython.declare(object, asyncio.events._get_running_loop)
 _idle_hook = cython.declare(object, None)
 _record_all = cython.declare(cython.bint, False)
 _record_mib = cython.declare(object, None)
@@ -229,7 +230,9 @@ class Scheduler:
 
     def _spin(self):
         """Turn until stopped: this is the event loop."""
+        global newest
         self.thread_id = self.ran_in = PyThread_get_thread_ident()
+        newest = cython.cast(cython.pointer(PyObject), self)
         self.since_poll = POLL_AFTER  # the first turn of a run always asks the kernel
         try:
             self.probe.events_fd = self.poller.fileno()
@@ -261,6 +264,8 @@ class Scheduler:
                 self.waiting_since = 0  # a signal's handler may have raised out of the wait
                 self.stopping = False
                 self.thread_id = 0
+                if newest == cython.cast(cython.pointer(PyObject), self):
+                    newest = cython.NULL
                 self.show_queues()
                 if self.current_set:
                     self.leave_task()
@@ -820,6 +825,16 @@ class Scheduler:
         return self.ran_in
 
 
+def acting_here():
+    """acting(), where other loops have begun to run since: this one is the next to be asked first."""
+    global newest
+    loop = _running_loop()
+    if not isinstance(loop, Scheduler) or cython.cast(Scheduler, loop).thread_id == 0:
+        return 0
+    newest = cython.cast(cython.pointer(PyObject), loop)
+    return cython.cast(Scheduler, loop).running
+
+
 def slow_by_environment():
     """CLEARLOOP_SLOW, in nanoseconds: what holds the loop longer is reported; 0: nothing is."""
     text = os.environ.get("CLEARLOOP_SLOW", "").strip()
@@ -902,4 +917,5 @@ def clear_queues(loop):
     return 0
 
 
+newest = cython.NULL
 install_extra(Scheduler, visit_queues, clear_queues)

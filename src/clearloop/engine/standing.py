@@ -5,8 +5,9 @@ one go, as those of looking.py do: compiled, with the collector kept out, and wi
 nothing of the program's runs, no object of it is kept, and what comes out is names, numbers and code objects.  A task
 takes some 10 us: of many tasks some hundred are looked at in one go, so that the loop is not held up for long.
 
-Who holds a lock is written down nowhere, since a lock would pay for that with every acquire.  It is found instead:
-whoever is inside `async with lock` has the lock's `__aexit__` among the values of its coroutine.
+Our Lock knows the number of the task that has taken it.  Of asyncio's own, and of semaphores, nothing is written down.
+Who holds them is found instead, as far as that goes: whoever is inside `async with lock` has the lock's `__aexit__`
+among the values of its coroutine; who has called acquire() stays unknown.
 """
 
 import asyncio
@@ -46,6 +47,7 @@ __all__ = [
     "everybody",
     "find",
     "find_other",
+    "forsaken",
     "frames_of",
     "holders",
     "identity",
@@ -55,6 +57,7 @@ __all__ = [
 
 DEEPEST = cython.declare(cython.Py_ssize_t, 1000)  # awaits in a chain
 MOST_CHILDREN = cython.declare(cython.Py_ssize_t, 1000)
+MOST_HOLDERS = cython.declare(cython.Py_ssize_t, 10)  # of one semaphore
 
 _COROUTINE = cython.declare(object, types.CoroutineType)
 _GENERATOR = cython.declare(object, types.GeneratorType)
@@ -176,6 +179,7 @@ def begin(loop):
     else:
         look.other = loop
     look.locked = []
+    look.taken = []
     return look
 
 
@@ -208,7 +212,7 @@ def rows(look: Look, references: list):
 
 def any_locks(look: Look):
     """Whether somebody waits for a lock, so that holders() has something to find."""
-    return bool(look.locked)
+    return bool(look.locked or look.taken)
 
 
 def holders(look: Look, references: list):
@@ -217,18 +221,77 @@ def holders(look: Look, references: list):
     try:
         wanted: dict = {}
         waiting: set = set()
+        takers: dict = {}
         for row, found in look.locked:
             wanted.setdefault(found["object"], []).append(found)
             waiting.add((row["id"], found["object"]))
+        for _, found, taker in look.taken:
+            takers.setdefault(taker, []).append(found)
         for reference in references:
             task = reference()
             if isinstance(task, Task):
-                look_for_exits(task, cython.cast(Task, task).coro, wanted, waiting)
-            elif task is not None and not _FUTURE.done(task):
+                if takers and cython.cast(Task, task).number() in takers:
+                    name_holder(task, takers[cython.cast(Task, task).number()])
+                if wanted:
+                    look_for_exits(task, cython.cast(Task, task).coro, wanted, waiting)
+            elif task is not None and wanted and not _FUTURE.done(task):
                 look_for_exits(task, _FOREIGN_TASK.get_coro(task), wanted, waiting)
     finally:
         if collects:
             PyGC_Enable()
+
+
+def forsaken(look: Look):
+    """Of locks whose taker nobody has come across, say those whose taker has ended and that are waited for even so.
+
+    The rows may be out of date by now, as the loop may have run since: each is looked at again.
+    """
+    left: dict = {}
+    alive: set = set()
+    sure: list = []
+    for row, found, taker in look.taken:
+        if found["holder"] is None:
+            left[row["id"]] = (found, taker)
+    if not left or look.loop is None:
+        return
+    takers: set = {taker for _, taker in left.values()}
+    place: cython.pointer(PyObject) = look.loop.first_task
+    while place != cython.NULL:
+        number = cython.cast(Task, place).number()
+        if number in takers:
+            alive.add(number)
+        if number in left and waits_for_taken(cython.cast(Task, place), left[number][0]["object"], left[number][1]):
+            sure.append(left[number])
+        place = cython.cast(Task, place).next_task
+        if place == look.loop.first_task:
+            break
+    for found, taker in sure:
+        if taker not in alive:
+            found["holder"] = {"task": taker, "name": None, "ended": True}
+
+
+@cython.cfunc
+def waits_for_taken(task: Task, lock, taker: cython.uint) -> cython.bint:
+    """Whether a task still waits for the lock at that address, and the same task has it."""
+    waited = None if task.throws else task.fut_waiter
+    if not isinstance(waited, Waiter):
+        return False
+    line = cython.cast(Waiter, waited).line
+    if not isinstance(line, LockCore) or address(line) != lock:
+        return False
+    return cython.cast(LockCore, line).taken and cython.cast(LockCore, line).taker == taker
+
+
+@cython.cfunc
+@cython.exceptval(-1)
+def name_holder(task, found: list) -> cython.int:
+    name: object = task_name(task)
+    for waits in found:
+        if "holders" not in waits:
+            waits["holder"] = {"task": identity(task), "name": name}
+        elif len(waits["holders"]) < MOST_HOLDERS:
+            waits["holders"].append({"task": identity(task), "name": name})
+    return 0
 
 
 def foreign(loop):
@@ -313,7 +376,6 @@ class Look:
         """As read_timers(), of the loop that asyncio has; of another only the tasks are known."""
         self.deadlines = {}
         self.limits = {}
-        self.locked = []
         self.now = monotonic_ns()
         timers = attribute(loop, "_scheduled")
         if type(timers) is not list:
@@ -403,7 +465,13 @@ class Look:
         return behind(waited, row)
 
     def locked_row(self, row, found):
-        if found is not None and found["kind"] == "lock":
+        """Note that a holder is to be found, of what a task waits for."""
+        if found is None:
+            return found
+        taker = found.pop("taker", 0)
+        if taker:
+            self.taken.append((row, found, taker))
+        elif "holders" in found or ("holder" in found and not found["free"]):
             self.locked.append((row, found))
         return found
 
@@ -413,7 +481,7 @@ class Look:
 def look_for_exits(task, coro, wanted: dict, waiting: set) -> cython.int:
     frames: list = []
     coroutines: list = []
-    name: object = None
+    seen: set = set()
     walk(coro, frames, coroutines)
     for coroutine in coroutines:
         values: list = _referents(coroutine)
@@ -432,12 +500,24 @@ def look_for_exits(task, coro, wanted: dict, waiting: set) -> cython.int:
                 inner = attribute(lock, "_lock") if type_name(type(lock)) == "Condition" else None
                 lock = inner if inner is not None else lock
             number = address(lock)
-            if number not in wanted or (identity(task), number) in waiting:
+            if number not in wanted or number in seen or (identity(task), number) in waiting:
                 continue
-            name = task_name(task)
-            for found in wanted[number]:
-                found["holder"] = {"task": identity(task), "name": name}
+            if waits_to_be_notified(coroutines, lock):
+                continue
+            seen.add(number)
+            name_holder(task, wanted[number])
     return 0
+
+
+@cython.cfunc
+def waits_to_be_notified(coroutines: list, lock) -> cython.bint:
+    """Whether a task is inside a condition's wait(), which lets go of its lock."""
+    for coroutine in coroutines:
+        if kind_of_place(coroutine) == "event":
+            itself = local_of(coroutine, "self")
+            if itself is not None and attribute(itself, "_lock") is lock:
+                return True
+    return False
 
 
 @cython.cfunc
@@ -544,10 +624,13 @@ def waits_in_line(line: Line, coroutines: list):
     if isinstance(line, LockCore):
         found["kind"] = "lock"
         found["holder"] = None
+        found["free"] = not cython.cast(LockCore, line).taken
+        found["taker"] = cython.cast(LockCore, line).taker if cython.cast(LockCore, line).taken else 0
     elif isinstance(line, EventCore):
         found["kind"] = "event"
     elif isinstance(line, SemaphoreCore):
         found["kind"] = "semaphore"
+        found["holders"] = []
     elif isinstance(line, Putters):
         found["kind"] = "queue put"
         name_queue(found, cython.cast(Putters, line).queue)
@@ -637,8 +720,10 @@ def hinted(kind, coroutine, row: dict):
     if kind == "lock":
         if what is not None and "Semaphore" in what:
             found["kind"] = "semaphore"
+            found["holders"] = []
         else:
             found["holder"] = None
+            found["free"] = attribute(itself, "_locked") is False
         found["waiting"] = length(attribute(itself, "_waiters"))
     elif kind == "event":
         if what == "Condition":

@@ -15,7 +15,7 @@ from asyncio import events, exceptions
 import cython
 from cython.cimports.clearloop.engine.future import CANCELLED, PENDING, RETURNED, Future
 from cython.cimports.clearloop.engine.scheduler import Scheduler
-from cython.cimports.clearloop.system.capi import PyThread_get_thread_ident
+from cython.cimports.clearloop.system.capi import this_thread
 from cython.cimports.cpython.ref import PyObject
 
 _CancelledError = cython.declare(object, exceptions.CancelledError)
@@ -92,7 +92,7 @@ class Line:
 
     def bind(self):
         """The running loop, which is the line's loop from now on."""
-        if self.native and cython.cast(Scheduler, self.bound).thread_id == PyThread_get_thread_ident():
+        if self.native and cython.cast(Scheduler, self.bound).thread_id == this_thread():
             return self.bound  # it runs in this thread, so no other does
         loop = _running_loop()
         if loop is None:

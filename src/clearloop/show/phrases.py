@@ -48,10 +48,7 @@ def waiting(waits):
     if kind == "sleep":
         return "sleeps" + left(waits, ", ")
     if kind == "lock":
-        holder = waits.get("holder")
-        if isinstance(holder, dict):
-            return f"waits for a {what} that task {task_name(holder)} holds"
-        return f"waits for a {what}, holder unknown{in_line(waits)}"
+        return f"waits for a {what}{held_by(waits)}{in_line(waits)}"
     if kind == "queue get":
         return f"waits for an item from a {what}{in_line(waits)}"
     if kind == "queue put":
@@ -73,9 +70,36 @@ def waiting(waits):
         worker = waits.get("worker")
         where = one_line(worker, 60) if worker else "a worker"
         return f"{text} in {where}, which runs{lasts}" if lasts else f"{text} in {where}"
-    if kind in ("event", "condition", "semaphore"):
+    if kind == "semaphore":
+        return f"waits for a {what}{shared_by(waits)}{in_line(waits)}"
+    if kind in ("event", "condition"):
         return f"waits for {'an' if what[:1] in 'AEIOaeio' else 'a'} {what}{in_line(waits)}"
     return f"waits for {'an' if what[:1] in 'AEIOaeio' else 'a'} {what}"
+
+
+def held_by(waits):
+    """Who holds the lock that is waited for."""
+    holder = waits.get("holder")
+    if waits.get("free"):
+        return ", which is free: the next in line is about to take it"
+    if not isinstance(holder, dict):
+        return ", holder unknown"
+    if holder.get("ended"):
+        return " that a task has taken which has ended"
+    return f" that task {task_name(holder)} holds"
+
+
+def shared_by(waits):
+    """Who is known to hold units of the semaphore that is waited for."""
+    holders = [holder for holder in waits.get("holders") or () if isinstance(holder, dict)]
+    if not holders:
+        return ""
+    if len(holders) == 1:
+        return f" that task {task_name(holders[0])} holds"
+    names = [task_name(holder) for holder in holders[:3]]
+    if len(holders) > 3:
+        return f" that tasks {', '.join(names)} and others hold"
+    return f" that tasks {', '.join(names[:-1])} and {names[-1]} hold"
 
 
 def left(waits, before=""):

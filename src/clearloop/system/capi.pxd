@@ -55,6 +55,18 @@ cdef extern from "Python.h":
 
 cdef extern from *:
     """
+    #include <pthread.h>
+
+    /* PyThread_get_thread_ident(), inline: on every system that has pthreads this is what it gives. */
+    static inline unsigned long clearloop_this_thread(void) {
+        return (unsigned long) pthread_self();
+    }
+    """
+    unsigned long this_thread "clearloop_this_thread"() noexcept nogil
+
+
+cdef extern from *:
+    """
     #define clearloop_native_thread_id() (PyThreadState_Get()->native_thread_id)
 
     /* Whether the interpreter ends: what dies now may find the modules that it needs taken apart already. */

@@ -233,6 +233,7 @@ def _rows(loop, everybody, wanted):
     if standing.any_locks(look):
         for some in _in_slices(loop, everybody):
             standing.holders(look, some)
+        standing.forsaken(look)
     return found
 
 
