@@ -103,6 +103,7 @@ def test_there_is_no_such_process(watched, command):
     more = ["file"] if command == "dump" else []
     for name, reason in (
         ("999999999", "there is no process 999999999"),
+        ("0", "there is no process 0"),
         ("nobody-runs-this", "no process that answers runs 'nobody-runs-this'"),
         (str(os.getpid()), "does not answer"),
     ):
@@ -119,6 +120,31 @@ def test_wrong_calls(watched):
         failed = watched.command(*words)
         assert failed.returncode == 2
         assert failed.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["top --interval", "attach --wait"])
+@pytest.mark.parametrize("value", ["-1", "soon", "nan", "1e9"])
+def test_seconds_out_of_bounds(watched, option, value):
+    command, name = option.split()
+    failed = watched.command(command, "1", f"{name}={value}")
+    assert (failed.returncode, failed.stdout) == (2, "")
+    start = f"clearloop {command}: argument {name}: {value!r} is not a number of seconds from "
+    assert failed.stderr.startswith(start) and failed.stderr.count("\n") == 1
+
+
+def test_a_dump_as_json(watched):
+    program = watched.start(PROGRAM)
+    told = json.loads(watched.command("dump", "--json", str(program.pid), "out").stdout)
+    size = os.path.getsize(os.path.join(watched.runtime, "out"))
+    assert told == {"pid": program.pid, "file": "out", "bytes": size}
+
+
+def test_nothing_to_dump(watched):
+    program = watched.start(PROGRAM, CLEARLOOP_RECORD="0")
+    failed = watched.command("dump", str(program.pid), "out")
+    assert (failed.returncode, failed.stderr.count("\n")) == (2, 1)
+    assert "no loop of clearloop's records in that process" in failed.stderr
+    assert not os.path.exists(os.path.join(watched.runtime, "out"))
 
 
 def test_a_dump_that_cannot_be_written(watched):

@@ -471,7 +471,7 @@ def test_a_dump_comes_in_blocks(watched):
         """
         import sys, types
         dumping = types.ModuleType("clearloop.watch.dumping")
-        dumping.collect = lambda: iter([b"a" * 3_000_000, b"", b"b"])
+        dumping.collect = lambda **options: iter([b"a" * 3_000_000, b"", b"b"])
         import clearloop.watch
         sys.modules["clearloop.watch.dumping"] = clearloop.watch.dumping = dumping
         """.replace("\n        ", "\n    ")

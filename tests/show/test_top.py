@@ -185,6 +185,34 @@ def test_it_fits_an_old_terminal(folder):
         look(process, steps, size=(80, 24))
 
 
+def test_it_follows_its_terminal(folder):
+    def width(app):
+        return sum(column.get_render_width(app.table) for column in app.table.columns.values())
+
+    async def steps(app, pilot):
+        process.say("block")
+        assert process.hear() == "blocks"
+        await until(pilot, lambda: app.part("#held").display)
+        for size in ((160, 40), (70, 12), (120, 30)):
+            await pilot.resize_terminal(*size)
+            await until(pilot, lambda size=size: size[0] - 8 <= width(app) <= size[0])
+            await until(pilot, lambda: app.part("#held").size.height > 0 and app.table.size.height >= 3)
+        process.say("go on")
+        assert process.hear() == "free"
+
+    with child(folder) as process:
+        look(process, steps)
+
+
+def test_ctrl_c_leaves(folder):
+    async def steps(app, pilot):
+        await pilot.press("ctrl+c")
+        await until(pilot, lambda: not app.is_running)
+
+    with child(folder) as process:
+        look(process, steps)
+
+
 def test_sorting_by_keys_and_mouse(folder):
     async def steps(app, pilot):
         await pilot.press("n")

@@ -19,7 +19,7 @@ import tempfile
 import time
 from typing import Any
 
-from clearloop.cli.parser import Parser
+from clearloop.cli.parser import Parser, seconds
 from clearloop.cli.target import Target, nudge
 from clearloop.cli.usage import UsageError
 
@@ -121,17 +121,10 @@ def _parser() -> Parser:
     parser.add_argument("pid", type=int, metavar="PID", help="the number of the process")
     parser.add_argument("--detach", action="store_true", help="turn it off again")
     parser.add_argument(
-        "--wait", type=_seconds, default=10.0, metavar="SECONDS", help="how long to wait for it (default: 10)"
+        "--wait", type=seconds(0, 86400), default=10.0, metavar="SECONDS", help="how long to wait for it (default: 10)"
     )
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
     return parser
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 86400:
-        raise ValueError
-    return value
 
 
 def _checked(pid: int) -> Target:

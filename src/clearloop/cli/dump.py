@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 
 from clearloop.cli.output import put
@@ -14,23 +15,28 @@ def main(words: list[str]) -> int:
     """Write the file; return the exit status.  Raises UsageError when there is no dump to be had, or no file."""
     parser = Parser(
         prog="clearloop dump",
-        usage="clearloop dump PID | NAME  FILE",
+        usage="clearloop dump [--json] PID | NAME  FILE",
         description="Write the last seconds of a process, as its recorder has them, to FILE.",
     )
     parser.add_argument("process", metavar="PID | NAME", help="a process, or the name of the program that it runs")
     parser.add_argument("file", metavar="FILE", help="the file to write; one that is there is replaced")
+    parser.add_argument("--json", action="store_true", help="print what was written as a JSON object")
     chosen = parser.parse_args(words)
 
     from clearloop.show.process import Process, Refused, Unreachable, find
 
     try:
         with Process(find(chosen.process)) as process:
+            pid = process.pid
             size = _write(chosen.file, process)
     except (Unreachable, Refused) as error:
         raise UsageError(str(error)) from None
     except OSError as error:
         raise UsageError(f"can't write {chosen.file!r}: {error.strerror}") from None
-    put([f"{chosen.file}: {size} bytes"])
+    if chosen.json:
+        put([json.dumps({"pid": pid, "file": chosen.file, "bytes": size})])
+    else:
+        put([f"{chosen.file}: {size} bytes"])
     return 0
 
 

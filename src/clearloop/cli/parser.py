@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import NoReturn
 
 from clearloop.cli.usage import UsageError
@@ -22,3 +23,18 @@ class Parser(argparse.ArgumentParser):
     def options_with_value(self) -> set[str]:
         """The option strings after which the next word is a value, not an option or a script."""
         return {name for action in self._actions if action.nargs != 0 for name in action.option_strings}
+
+
+def seconds(least: float, most: float) -> Callable[[str], float]:
+    """Make what reads an option's value as seconds, within these bounds."""
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from {least:g} to {most:g}")
+        return value
+
+    return read

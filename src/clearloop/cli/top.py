@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from clearloop.cli.parser import Parser
+from clearloop.cli.parser import Parser, seconds
 from clearloop.cli.usage import UsageError
 
 
@@ -38,7 +38,7 @@ def main(words: list[str]) -> int:
 def _parser() -> Parser:
     parser = Parser(
         prog="clearloop top",
-        usage="clearloop top [options] PID|PROGRAM",
+        usage="clearloop top [options] PID | NAME",
         description=(
             "Watch a running process: how busy its loops are and how late, what blocks them, and each of its tasks.\n"
             "'clearloop ps' lists the processes that can be asked."
@@ -54,19 +54,12 @@ def _parser() -> Parser:
             "  q              quit"
         ),
     )
-    parser.add_argument("process", metavar="PID", help="the number of a process, or the name of its program")
+    parser.add_argument("process", metavar="PID | NAME", help="a process, or the name of the program that it runs")
     parser.add_argument(
-        "--interval", type=_interval, default=1.0, metavar="SECONDS", help="between two looks (default: 1)"
+        "--interval", type=seconds(0.05, 3600), default=1.0, metavar="SECONDS", help="between two looks (default: 1)"
     )
     parser.add_argument("--json", action="store_true", help="print one snapshot of an interval as JSON, and end")
     return parser
-
-
-def _interval(text: str) -> float:
-    value = float(text)
-    if not 0.05 <= value <= 3600:
-        raise ValueError
-    return value
 
 
 def _print_snapshot(pid: int, interval: float) -> None:

@@ -269,6 +269,8 @@ def _knock(sock, path, seconds):
 def why_not(pid):
     """Why a process does not answer, as far as can be told from outside."""
     try:
+        if pid == 0:  # which would be ourselves, and all that were started with us
+            raise ProcessLookupError
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return f"there is no process {pid}"

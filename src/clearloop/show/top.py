@@ -23,6 +23,7 @@ from clearloop.watch.plain_text import one_line
 
 SHOWN = 500  # rows; further ones are found by the filter
 PLACES = 3
+LOW = 16  # lines: with fewer, what is about the loop takes less room, for the tasks' sake
 # actions of the first page only
 FIRST_PAGE = ("filter", "next_loop", "sort", "turn_round", "forget_filter", "dump")
 LIBRARIES = ("/lib/python3", "/site-packages/", "/dist-packages/", "/clearloop/")
@@ -147,6 +148,8 @@ class Top(App):
     #detail-title { height: 1; padding: 0 1; background: $surface; }
     #detail { padding: 0 1; }
     Ask { align: center middle; }
+    .low #held { padding: 0 1; max-height: 2; }
+    .low #stalls { max-height: 1; }
     #ask { width: 70; max-width: 90%; height: auto; padding: 1 2; border: heavy $accent; background: $surface; }
     """
     BINDINGS: ClassVar = [
@@ -157,6 +160,7 @@ class Top(App):
         Binding("k", "cancel_task", "cancel"),
         Binding("tab", "next_loop", "loop", priority=True),
         Binding("q", "quit", "quit"),
+        Binding("ctrl+c", "quit", show=False),
         Binding("n", "sort('name')", "by name", show=False),
         Binding("b", "sort('busy_seconds')", "busy", show=False),
         Binding("h", "sort('held_seconds')", "held", show=False),
@@ -393,6 +397,11 @@ class Top(App):
         self.touched = True
 
     def on_resize(self):
+        self.call_after_refresh(self.fit)  # the size is still the old one here
+
+    def fit(self):
+        """Lay everything out for the terminal as it is now."""
+        self.screen_stack[0].set_class(self.size.height < LOW, "low")
         self._title_columns()
         self.draw()
 

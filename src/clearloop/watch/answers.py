@@ -177,7 +177,10 @@ def _dump(request, state):
     """The recorder's dump: a line of JSON, then blocks of bytes, each behind its length; a length of 0 ends it."""
     from clearloop.watch import dumping
 
-    return _blocks(dumping.collect())
+    try:
+        return _blocks(dumping.collect(empty=False))
+    except LookupError as error:
+        raise Failed(f"no dump: {error}") from None
 
 
 def _blocks(chunks):

@@ -48,9 +48,14 @@ def write(path, reason):
         os.close(number)
 
 
-def collect(reason="asked"):
-    """Take what the recorders hold now; return an iterator over the dump in pieces, each a bytes object."""
+def collect(reason="asked", empty=True):
+    """Take what the recorders hold now; return an iterator over the dump in pieces, each a bytes object.
+
+    Unless it may be `empty`, it raises LookupError where no loop has a recorder.
+    """
     snapshot = Snapshot(reason)
+    if not empty and not any(taken.on for taken in snapshot.loops):
+        raise LookupError("no loop of clearloop's records in that process")
     return snapshot.encoded()
 
 
