@@ -1,4 +1,5 @@
-# A thread that Python does not know of, a lock and a bell: what the watchdog is made of.
+# A thread that Python does not know of, and a monitor: a lock, and two conditions to wait for while one has it.  What
+# the watchdog is made of; it owns the one monitor that there is (watchdog.py), and lends it by pointer.
 #
 # The thread takes no signals, so that Python's handlers run where they always ran.
 from libc.stdint cimport int64_t
@@ -13,9 +14,11 @@ cdef extern from *:
     #include <unistd.h>
     #endif
 
-    static pthread_mutex_t clearloop_mutex = PTHREAD_MUTEX_INITIALIZER;
-    static pthread_cond_t clearloop_bell;
-    static pthread_cond_t clearloop_end;  /* the thread says that it has ended, or that nothing is left to hand over */
+    typedef struct {
+        pthread_mutex_t mutex;
+        pthread_cond_t bell;
+        pthread_cond_t end;  /* the thread says that it has ended, or that nothing is left to hand over */
+    } clearloop_monitor;
 
     static int clearloop_bell_init(pthread_cond_t *bell) {
     #if defined(__APPLE__)
@@ -34,37 +37,41 @@ cdef extern from *:
     #endif
     }
     /* Also after a fork, in the child: nobody else is left who could hold the lock. */
-    static int clearloop_thread_init(void) {
+    static int clearloop_thread_init(clearloop_monitor *monitor) {
         static const pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
-        clearloop_mutex = fresh;
-        return clearloop_bell_init(&clearloop_bell) || clearloop_bell_init(&clearloop_end) ? -1 : 0;
+        monitor->mutex = fresh;
+        return clearloop_bell_init(&monitor->bell) || clearloop_bell_init(&monitor->end) ? -1 : 0;
     }
-    static void clearloop_lock(void) { pthread_mutex_lock(&clearloop_mutex); }
-    static void clearloop_unlock(void) { pthread_mutex_unlock(&clearloop_mutex); }
+    static void clearloop_lock(clearloop_monitor *monitor) { pthread_mutex_lock(&monitor->mutex); }
+    static void clearloop_unlock(clearloop_monitor *monitor) { pthread_mutex_unlock(&monitor->mutex); }
 
     /* Waits for the bell; `nanoseconds` < 0: without end.  The lock is held before and after. */
-    static void clearloop_wait_until(pthread_cond_t *bell, int64_t nanoseconds) {
+    static void clearloop_wait_until(clearloop_monitor *monitor, pthread_cond_t *bell, int64_t nanoseconds) {
         struct timespec until;
         if (nanoseconds < 0) {
-            pthread_cond_wait(bell, &clearloop_mutex);
+            pthread_cond_wait(bell, &monitor->mutex);
             return;
         }
     #if defined(__APPLE__)
         until.tv_sec = nanoseconds / 1000000000;
         until.tv_nsec = nanoseconds % 1000000000;
-        pthread_cond_timedwait_relative_np(bell, &clearloop_mutex, &until);
+        pthread_cond_timedwait_relative_np(bell, &monitor->mutex, &until);
     #else
         clock_gettime(CLOCK_MONOTONIC, &until);
         nanoseconds += until.tv_nsec;
         until.tv_sec += nanoseconds / 1000000000;
         until.tv_nsec = nanoseconds % 1000000000;
-        pthread_cond_timedwait(bell, &clearloop_mutex, &until);
+        pthread_cond_timedwait(bell, &monitor->mutex, &until);
     #endif
     }
-    static void clearloop_wait_for_bell(int64_t nanoseconds) { clearloop_wait_until(&clearloop_bell, nanoseconds); }
-    static void clearloop_wait_for_end(int64_t nanoseconds) { clearloop_wait_until(&clearloop_end, nanoseconds); }
-    static void clearloop_ring_bell(void) { pthread_cond_signal(&clearloop_bell); }
-    static void clearloop_ring_end(void) { pthread_cond_broadcast(&clearloop_end); }
+    static void clearloop_wait_for_bell(clearloop_monitor *monitor, int64_t nanoseconds) {
+        clearloop_wait_until(monitor, &monitor->bell, nanoseconds);
+    }
+    static void clearloop_wait_for_end(clearloop_monitor *monitor, int64_t nanoseconds) {
+        clearloop_wait_until(monitor, &monitor->end, nanoseconds);
+    }
+    static void clearloop_ring_bell(clearloop_monitor *monitor) { pthread_cond_signal(&monitor->bell); }
+    static void clearloop_ring_end(clearloop_monitor *monitor) { pthread_cond_broadcast(&monitor->end); }
 
     static int clearloop_start(void *(*body)(void *)) {
         pthread_t thread;
@@ -101,12 +108,14 @@ cdef extern from *:
     #endif
     }
     """
-    int thread_init "clearloop_thread_init"() nogil
-    void lock "clearloop_lock"() nogil
-    void unlock "clearloop_unlock"() nogil
-    void wait_for_bell "clearloop_wait_for_bell"(int64_t nanoseconds) nogil
-    void wait_for_end "clearloop_wait_for_end"(int64_t nanoseconds) nogil
-    void ring_bell "clearloop_ring_bell"() nogil
-    void ring_end "clearloop_ring_end"() nogil
+    ctypedef struct Monitor "clearloop_monitor":
+        pass
+    int thread_init "clearloop_thread_init"(Monitor* monitor) nogil
+    void lock "clearloop_lock"(Monitor* monitor) nogil
+    void unlock "clearloop_unlock"(Monitor* monitor) nogil
+    void wait_for_bell "clearloop_wait_for_bell"(Monitor* monitor, int64_t nanoseconds) nogil
+    void wait_for_end "clearloop_wait_for_end"(Monitor* monitor, int64_t nanoseconds) nogil
+    void ring_bell "clearloop_ring_bell"(Monitor* monitor) nogil
+    void ring_end "clearloop_ring_end"(Monitor* monitor) nogil
     int start_thread "clearloop_start"(void* (*body)(void*) noexcept nogil) nogil
     void see_off "clearloop_see_off"(int tid) nogil

@@ -2,7 +2,7 @@
 
 
 class Facts:
-    """See facts_of() in system/watchdog.py, which makes the tuple."""
+    """See stretch_facts() in system/stretch.pxd, which makes the tuple."""
 
     def __init__(self, values, kind=None):
         (
