@@ -25,6 +25,7 @@ class Seen:
         self.threads = set()
         self.while_it_lasted = []  # whether the loop's thread was still in the block when the first word came
         self.on_the_first_word = None  # called then, on the watchdog's thread
+        self.before_a_try = None  # called before each further try, which begins as if there had been none
         self._again = None
         monkeypatch.setattr(reporting, "began", self._began)
         monkeypatch.setattr(reporting, "ended", self._ended)
@@ -65,12 +66,18 @@ class Seen:
         nothing else to do the first try counts.
         """
         for _ in range(TRIES):
-            self.began.clear()
-            self.ended.clear()
+            self._forget()
             self.run(main, **settings)
             if holds() or not self.busy:
                 break
         return holds()
+
+    def _forget(self):
+        self.began.clear()
+        self.ended.clear()
+        self.while_it_lasted.clear()
+        if self.before_a_try is not None:
+            self.before_a_try()
 
     @property
     def blamed(self):
@@ -86,8 +93,7 @@ class Seen:
         for _ in range(TRIES - 1):
             if found() or not self.busy:
                 break
-            self.began.clear()
-            self.ended.clear()
+            self._forget()
             self._again()
         assert len(self.blamed) == 1, self.ended
         [stall] = self.blamed

@@ -41,6 +41,7 @@ def first_word(seen):
     inside.clear()
     told.clear()
     seen.on_the_first_word = spoken
+    seen.before_a_try = told.clear
 
 
 def assert_line(seen, function=block, line=None):
