@@ -26,7 +26,7 @@ class Seen:
         self.while_it_lasted = []  # whether the loop's thread was still in the block when the first word came
         self.on_the_first_word = None  # called then, on the watchdog's thread
         self.before_a_try = None  # called before each further try, which begins as if there had been none
-        self._again = None
+        self.again = None  # makes a further try; run() sets it, who causes a block anew each time replaces it
         monkeypatch.setattr(reporting, "began", self._began)
         monkeypatch.setattr(reporting, "ended", self._ended)
 
@@ -50,7 +50,7 @@ class Seen:
                 getattr(loop, name)(value)
             return loop
 
-        self._again = lambda: self.run(main, threshold, **settings)
+        self.again = lambda: self.run(main, threshold, **settings)
         before = waited()
         with asyncio.Runner(loop_factory=factory) as runner:
             result = runner.run(main())
@@ -90,11 +90,12 @@ class Seen:
         def found():
             return len(self.blamed) == 1 and verdict in (None, self.blamed[0].verdict)
 
+        again = self.again
         for _ in range(TRIES - 1):
             if found() or not self.busy:
                 break
             self._forget()
-            self._again()
+            again()
         assert len(self.blamed) == 1, self.ended
         [stall] = self.blamed
         if verdict is not None:

@@ -4,6 +4,7 @@ The block ends when the watchdog has said its first word, and not before (peers.
 """
 
 import asyncio
+import itertools
 import threading
 
 import pytest
@@ -126,25 +127,35 @@ CALLS = [
 
 @pytest.mark.parametrize("peer, code, call, advice", CALLS, ids=[case[0].__name__.strip("_") for case in CALLS])
 def test_call(seen, tmp_path, peer, code, call, advice):
-    told = threading.Event()
-    # two thresholds later, so that it is a stall without doubt, however slowly its end comes
-    timer = threading.Timer(2 * THRESHOLD, told.set)
-    seen.on_the_first_word = lambda: None if timer.ident else timer.start()
     if peer is peers.requests_:
         pytest.importorskip("requests")
+    tries = itertools.count()
+    block = None
 
-    async def main():
-        await asyncio.sleep(0.001)  # the block's turn begins here
-        ready = asyncio.create_task(clearloop.sleep(0), name="could have run")
-        block()
-        assert told.is_set()  # the watchdog let it go: nothing else ends it
-        await ready
+    def cause():
+        nonlocal block
+        told = threading.Event()
+        # two thresholds later, so that it is a stall without doubt, however slowly its end comes
+        timer = threading.Timer(2 * THRESHOLD, told.set)
+        seen.on_the_first_word = lambda: None if timer.ident else timer.start()
+        folder = tmp_path / str(next(tries))
+        folder.mkdir()
 
-    with peer(told, tmp_path) as block:
-        try:
-            seen.run(main)
-        finally:
-            told.set()
+        async def main():
+            await asyncio.sleep(0.001)  # the block's turn begins here
+            ready = asyncio.create_task(clearloop.sleep(0), name="could have run")
+            block()
+            assert told.is_set()  # the watchdog let it go: nothing else ends it
+            await ready
+
+        with peer(told, folder) as block:
+            try:
+                seen.run(main)
+            finally:
+                told.set()
+
+    cause()
+    seen.again = cause
     stall = seen.the_one("blocking")
     assert (stall.file, stall.function) == (peers.__file__, block.__qualname__)
     assert stall.line == line_of(block)
