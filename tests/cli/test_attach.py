@@ -177,6 +177,21 @@ def test_a_program_without_asyncio(programs):
 
 
 @needs_314
+def test_of_requests_that_nobody_waits_for_the_newest_is_kept(programs):
+    text = "import sys\nprint('ready', flush=True)\nsys.stdin.readline()\nprint('done')"
+
+    def left(process):
+        return [name for name in os.listdir(folder) if name.startswith(f"clearloop-attach-{process.pid}-")]
+
+    with running(programs, text) as process:
+        root = f"/proc/{process.pid}/root"
+        folder = root + "/tmp" if os.path.isdir(root + "/tmp") else "/tmp"
+        for _ in range(3):
+            assert attach(programs, process.pid, "--wait", "0").returncode == 1
+        assert len(left(process)) == 1
+
+
+@needs_314
 def test_a_program_on_clearloop_is_watched_already(programs):
     text = IDLE.replace("asyncio.run(main())", "import clearloop; clearloop.run(main())")
     with running(programs, text) as process:
@@ -217,10 +232,18 @@ def test_the_live_view_answers_for_it(programs):
         names.append(asyncio.create_task(keeps(), name="keeps"))
         await asyncio.sleep(0)
         names.append(asyncio.create_task(keeps(), name="queues"))
+
+        async def elsewhere():  # no executor's job, though asyncio makes the same kind of future for it
+            import threading
+            other = asyncio.new_event_loop()
+            threading.Thread(target=other.run_forever, daemon=True).start()
+            await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asyncio.sleep(1000), other))
+        names.append(asyncio.create_task(elsewhere(), name="elsewhere"))
+        await asyncio.sleep(0)
         print('ready'""",
     )
     with running(programs, text) as process:
-        loop = attached(programs, process.pid)["loops"][0]["number"]
+        loops = {loop["number"] for loop in attached(programs, process.pid)["loops"]}
         stalls(programs)
         found = subprocess.run(
             [sys.executable, "-m", "clearloop", "top", "--json", "--interval", "3", str(process.pid)],
@@ -232,13 +255,17 @@ def test_the_live_view_answers_for_it(programs):
         )
         assert found.returncode == 0, found.stderr
         data = json.loads(found.stdout)
-    assert [one["number"] for one in data["loops"]] == [loop]
-    assert data["loops"][0]["utilisation"] > 0 and data["loops"][0]["stalls"]
+    assert loops <= {one["number"] for one in data["loops"]}
+    shown = max(data["loops"], key=lambda one: one["tasks"])
+    assert shown["utilisation"] > 0 and shown["stalls"]
     tasks = {task["name"]: task for task in data["tasks"]}
     assert {"victim-0", "victim-1", "victim-2", "bad", "keeps", "queues"} <= set(tasks)
     assert tasks["queues"]["waits"]["kind"] == "lock"
     assert tasks["queues"]["waits"]["holder"]["name"] == "keeps"
     assert tasks["keeps"]["waits"]["kind"] == "event"
+    job = tasks["Task-1"]["waits"]
+    assert (job["kind"], job["stage"], job["function"]) == ("job", "running", None)
+    assert tasks["elsewhere"]["waits"]["kind"] == "future"
     assert tasks["bad"]["busy_seconds"] > 0
     assert tasks["victim-0"]["held_seconds"] > 0
     assert data["stalls"][0]["code"] == "time.sleep(0.5)"

@@ -116,7 +116,8 @@ def test_libraries_are_shown_from_their_folder():
 
 
 def test_what_a_task_waits_for_in_words():
-    assert phrases.waiting({"kind": "sleep", "seconds_left": 0}) == "sleeps, due and held up"
+    assert phrases.waiting({"kind": "sleep", "seconds_left": -0.01}) == "sleeps, due"
+    assert phrases.waiting({"kind": "sleep", "seconds_left": -1.5}) == "sleeps, due 1.5 s ago and held up"
     assert phrases.waiting({"kind": "sleep", "seconds_left": 2.0}) == "sleeps, 2.0 s left"
     assert phrases.waiting({"kind": "lock", "type": "Lock", "holder": None}) == "waits for a Lock, holder unknown"
     free = {"kind": "lock", "type": "Lock", "holder": None, "free": True}
@@ -126,4 +127,6 @@ def test_what_a_task_waits_for_in_words():
     job = {"kind": "job", "function": "work", "stage": "running", "worker": "w-1", "seconds": 3.0}
     assert phrases.waiting(job) == "waits for work in w-1, which runs for 3.0 s"
     assert phrases.waiting({**job, "seconds": None}) == "waits for work in w-1"
+    unknown = {"kind": "job", "function": None, "stage": "running", "worker": None, "seconds": None}
+    assert phrases.waiting(unknown) == "waits for a job in a worker"
     assert phrases.waiting({**job, "stage": "queued"}) == "waits for work, which is queued for a worker for 3.0 s"

@@ -25,6 +25,8 @@ from clearloop.cli.usage import UsageError
 
 SINCE = (3, 14)
 _NUDGE_AFTER = 0.2
+_PREFIX = "clearloop-attach-"
+_NOBODY = "nobody-waits"
 
 # Runs in the process, as it is: the interpreter gives it a namespace of its own. It must hold up nothing.
 SCRIPT = """\
@@ -187,7 +189,8 @@ def _rights(pid: int) -> str:
 def _ask(target: Target, what: str, seconds: float) -> dict[str, Any] | None:
     """Have the process do it, and return its answer; None when there is none yet."""
     root = target.root()
-    folder = tempfile.mkdtemp(prefix="clearloop-attach-", dir=(root + "/tmp") if root else None)
+    prefix = f"{_PREFIX}{target.pid}-"
+    folder = tempfile.mkdtemp(prefix=prefix, dir=(root + "/tmp") if root else None)
     done = False
     try:
         asked = {"what": what, "folder": folder[len(root) :], **_this()}
@@ -199,11 +202,12 @@ def _ask(target: Target, what: str, seconds: float) -> dict[str, Any] | None:
             os.chown(script, *owner)
             os.chown(folder, *owner)
         _send(target, script[len(root) :])
+        _remove_superseded(folder, prefix)
         answer = _wait(target, folder, seconds)
         done = answer is not None
         if not done:
             # whoever comes later cleans up
-            with open(os.path.join(folder, "nobody-waits"), "x"):
+            with open(os.path.join(folder, _NOBODY), "x"):
                 pass
             answer = _wait(target, folder, 0)
             done = answer is not None
@@ -214,6 +218,15 @@ def _ask(target: Target, what: str, seconds: float) -> dict[str, Any] | None:
     finally:
         if done:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_superseded(folder: str, prefix: str) -> None:
+    """Of earlier requests that nobody waits for: a process knows its newest one only."""
+    parent = os.path.dirname(folder)
+    for name in os.listdir(parent):
+        other = os.path.join(parent, name)
+        if name.startswith(prefix) and other != folder and os.path.exists(os.path.join(other, _NOBODY)):
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def _this() -> dict[str, str]:

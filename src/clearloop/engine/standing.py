@@ -73,6 +73,21 @@ _type_bases = cython.declare(object, type.__dict__["__mro__"].__get__)
 _reference = cython.declare(object, weakref.ref)
 _all_tasks = cython.declare(object, asyncio.all_tasks)
 
+# The callback by which asyncio chains a future to another one: its closure knows that other
+_CANCELS_SOURCE = cython.declare(
+    object,
+    next(
+        (
+            code
+            for code in asyncio.futures._chain_future.__code__.co_consts
+            if type(code) is types.CodeType
+            and code.co_name == "_call_check_cancel"
+            and "source" in code.co_freevars
+        ),
+        None,
+    ),
+)
+
 # What a coroutine function of asyncio's or ours waits for, where the future that it awaits does not tell: by the end of
 # its file's path and its name
 _PLACES = cython.declare(
@@ -399,10 +414,10 @@ class Look:
         return 0
 
     def left(self, deadline):
-        """Seconds until a deadline; None when it is not known."""
+        """Seconds until a deadline, negative when it has passed; None when it is not known."""
         if deadline is None or self.now is None:
             return None
-        return max(0, deadline - self.now) / 1e9
+        return (deadline - self.now) / 1e9
 
     def row(self, task, coro, waited, name):
         number = identity(task)
@@ -794,6 +809,40 @@ def behind(future, row: dict):
     children = attribute(future, "_children") if type_name(type(future)) == "_GatheringFuture" else None
     if type(children) is list:
         return children_of(row, "gather", children)
+    stage = stage_of_job(future)
+    if stage is not None:
+        return {"kind": "job", "function": None, "stage": stage, "seconds": None, "worker": None}
     return {"kind": "future", "type": type_name(type(future))}
 
 
+@cython.cfunc
+def stage_of_job(future):
+    """How far a job is, of a future of asyncio's that stands for one in an executor; None: it does not."""
+    if _CANCELS_SOURCE is None or not is_a(type(future), _FUTURE) or not hasattr(_FUTURE, "_callbacks"):
+        return None
+    source = chained_to(_FUTURE._callbacks.__get__(future))
+    if source is None or chained_to(attribute(source, "_done_callbacks")) is not None:  # a coroutine in another thread
+        return None
+    return {"PENDING": "queued", "RUNNING": "running"}.get(attribute(source, "_state"))
+
+
+@cython.cfunc
+def chained_to(callbacks):
+    """What asyncio has chained a future to, to be cancelled with it: a future of concurrent.futures, or of its own."""
+    if type(callbacks) is not list:
+        return None
+    for callback in list(callbacks):
+        if type(callback) is tuple and callback:
+            callback = callback[0]
+        if type(callback) is not types.FunctionType or callback.__code__ is not _CANCELS_SOURCE:
+            continue
+        place = _CANCELS_SOURCE.co_freevars.index("source")
+        return cell_value(callback.__closure__[place])
+    return None
+
+
+@cython.cfunc
+def cell_value(cell):
+    for found in _referents(cell):
+        return found
+    return None

@@ -8,6 +8,8 @@ import re
 from clearloop.watch.lines import short_path
 from clearloop.watch.plain_text import one_line
 
+HELD_UP = 0.05  # seconds; sooner the loop may just be about to see to it
+
 _FIXED = {
     "connect": "connects",
     "handshake": "shakes hands for TLS",
@@ -62,7 +64,7 @@ def waiting(waits):
     if kind == "process":
         return f"waits for the process {waits.get('pid')}"
     if kind == "job":
-        text = f"waits for {one_line(waits.get('function') or '?', 100)}"
+        text = f"waits for {one_line(waits.get('function') or 'a job', 100)}"
         seconds = waits.get("seconds")
         lasts = f" for {duration(seconds)}" if isinstance(seconds, int | float) else ""
         if waits.get("stage") == "queued":
@@ -104,9 +106,14 @@ def shared_by(waits):
 
 def left(waits, before=""):
     seconds = waits.get("seconds_left")
-    if not isinstance(seconds, int | float):
-        return ""
-    return f"{before}{duration(seconds)} left" if seconds > 0 else f"{before}due and held up"
+    return before + until(seconds) if isinstance(seconds, int | float) else ""
+
+
+def until(seconds):
+    """How far away a deadline is; one that has just passed is nothing to speak of."""
+    if seconds > 0:
+        return f"{duration(seconds)} left"
+    return f"due {duration(-seconds)} ago and held up" if seconds <= -HELD_UP else "due"
 
 
 def in_line(waits):

@@ -113,7 +113,7 @@ class Detail(Screen):
             f"age       {words.seconds(task.get('age_seconds'))}",
         ]
         if task.get("timeouts"):
-            lines.append(f"timeouts  {', '.join(words.seconds(left) for left in task['timeouts'])} left")
+            lines.append(f"timeouts  {', '.join(phrases.until(left) for left in task['timeouts'])}")
         lines += ["", "chain of awaits, outermost first"]
         for depth, entry in enumerate(task["stack"]):
             file, line, function, code = entry

@@ -4,7 +4,7 @@ Of many that stand at the same line and wait for the same kind of thing one is s
 tasks that wait for each other ends where it closes, and says so.
 """
 
-from clearloop.show.phrases import doing, duration, loop_now, place, share, task_name
+from clearloop.show.phrases import doing, duration, loop_now, place, share, task_name, until
 from clearloop.watch.plain_text import one_line
 
 FOLD_FROM = 4
@@ -176,7 +176,7 @@ def limits(task):
     nearest = [seconds for seconds in task.get("timeouts") or () if seconds is not None]
     if not nearest:
         return ""
-    return f", timeout in {duration(min(nearest))}" if min(nearest) > 0 else ", timeout due and held up"
+    return f", timeout in {duration(min(nearest))}" if min(nearest) > 0 else f", timeout {until(min(nearest))}"
 
 
 def age(task):
