@@ -524,11 +524,19 @@ class WritePipe(Pipe):
         """Return True."""
         return True
 
-    def _no_such_method(self):
-        raise AttributeError("a write pipe transport has nothing to do with reading")
+    # what the stream transport has for its other direction: asyncio's has these methods, too, and they say the same
 
-    # what the stream transport has for its other direction
-    pause_reading = resume_reading = is_reading = property(_no_such_method)
+    def pause_reading(self):
+        """Raise NotImplementedError: a write pipe has nothing to do with reading."""
+        raise NotImplementedError("a write pipe has nothing to read")
+
+    def resume_reading(self):
+        """Raise NotImplementedError, as pause_reading() does."""
+        raise NotImplementedError("a write pipe has nothing to read")
+
+    def is_reading(self):
+        """Raise NotImplementedError, as pause_reading() does."""
+        raise NotImplementedError("a write pipe has nothing to read")
 
     def __repr__(self):
         state = "polling" if self.watched & WRITABLE else "idle"
