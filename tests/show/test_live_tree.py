@@ -129,4 +129,6 @@ def test_what_a_task_waits_for_in_words():
     assert phrases.waiting({**job, "seconds": None}) == "waits for work in w-1"
     unknown = {"kind": "job", "function": None, "stage": "running", "worker": None, "seconds": None}
     assert phrases.waiting(unknown) == "waits for a job in a worker"
+    late = "waits for work, which has ended: the loop has not come to it yet"
+    assert phrases.waiting({**job, "stage": "ended"}) == late
     assert phrases.waiting({**job, "stage": "queued"}) == "waits for work, which is queued for a worker for 3.0 s"

@@ -199,6 +199,13 @@ def test_it_follows_its_terminal(folder):
             await until(pilot, lambda: app.part("#held").size.height > 0 and app.table.size.height >= 3)
         process.say("go on")
         assert process.hear() == "free"
+        await until(pilot, lambda: said(app, "#stalls").startswith("stalls by place\n"))
+        await pilot.resize_terminal(80, 12)
+        await until(pilot, lambda: "program.py" in said(app, "#stalls").splitlines()[0])
+        await pilot.press("space")  # no answer may come in between
+        app.snapshot["stalls"] *= 7
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: said(app, "#stalls").startswith("stalls by place, the worst 3 of 7\n"))
 
     with child(folder) as process:
         look(process, steps)

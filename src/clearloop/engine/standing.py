@@ -823,7 +823,7 @@ def stage_of_job(future):
     source = chained_to(_FUTURE._callbacks.__get__(future))
     if source is None or chained_to(attribute(source, "_done_callbacks")) is not None:  # a coroutine in another thread
         return None
-    return {"PENDING": "queued", "RUNNING": "running"}.get(attribute(source, "_state"))
+    return {"PENDING": "queued", "RUNNING": "running", "FINISHED": "ended"}.get(attribute(source, "_state"))
 
 
 @cython.cfunc

@@ -69,6 +69,8 @@ def waiting(waits):
         lasts = f" for {duration(seconds)}" if isinstance(seconds, int | float) else ""
         if waits.get("stage") == "queued":
             return f"{text}, which is queued for a worker{lasts}"
+        if waits.get("stage") == "ended":
+            return f"{text}, which has ended: the loop has not come to it yet"
         worker = waits.get("worker")
         where = one_line(worker, 60) if worker else "a worker"
         return f"{text} in {where}, which runs{lasts}" if lasts else f"{text} in {where}"

@@ -323,10 +323,12 @@ class Top(App):
             f"{words.seconds(one.get('longest_seconds')):>7}  {words.place(one)}"
             for one in places[:PLACES]
         ]
-        if len(places) > PLACES:
-            lines.append(f"      and {words.count(len(places) - PLACES)} more places")
-        title = "stalls by place" if lines else "no stalls so far"
-        text = Text("\n".join([title, *lines][: PLACES + 1]), no_wrap=True, overflow="ellipsis")
+        if not places:
+            lines = ["no stalls so far"]
+        elif self.size.height >= LOW:
+            rest = f", the worst {PLACES} of {words.count(len(places))}" if len(places) > PLACES else ""
+            lines.insert(0, f"stalls by place{rest}")
+        text = Text("\n".join(lines), no_wrap=True, overflow="ellipsis")
         self.part("#stalls").say(text)
 
     def _title_columns(self):

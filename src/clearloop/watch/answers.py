@@ -180,7 +180,7 @@ def _dump(request, state):
     try:
         return _blocks(dumping.collect(empty=False))
     except LookupError as error:
-        raise Failed(f"no dump: {error}") from None
+        raise Failed(str(error)) from None
 
 
 def _blocks(chunks):
