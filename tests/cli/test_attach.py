@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -142,6 +143,24 @@ def test_a_process_that_is_no_python(programs):
             process.kill()
     assert found.returncode == 2
     assert f"process {process.pid} does not run Python" in found.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root can give rights away")
+def test_without_the_right_to_trace(programs):
+    poorer = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"]
+    with running(programs, IDLE) as process:
+        if subprocess.run([*poorer, "readlink", f"/proc/{process.pid}/exe"], capture_output=True).returncode == 0:
+            pytest.skip("no right is missed here")
+        found = subprocess.run(
+            [*poorer, sys.executable, "-m", "clearloop", "attach", str(process.pid)],
+            cwd=programs.folder,
+            env=programs.env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert (found.returncode, found.stdout, found.stderr.count("\n")) == (2, "", 1)
+    assert f"no right to look into process {process.pid}" in found.stderr
 
 
 def test_what_is_no_number(programs):

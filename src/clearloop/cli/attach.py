@@ -137,7 +137,7 @@ def _checked(pid: int) -> Target:
         raise UsageError(f"there is no process {pid}")
     if pid == os.getpid():
         raise UsageError("that is this very process")
-    if not os.access(f"/proc/{pid}/maps", os.R_OK) or not _readable(f"/proc/{pid}/maps"):
+    if not _readable(f"/proc/{pid}/maps") or not _traceable(pid):
         raise UsageError(_rights(pid))
     target = Target(pid)
     ours = sys.version_info[:2]
@@ -162,6 +162,17 @@ def _readable(path: str) -> bool:
             file.read(1)
     except OSError:
         return False
+    return True
+
+
+def _traceable(pid: int) -> bool:
+    """Whether the kernel lets us near its memory: it asks for the same right as the link to the program does."""
+    try:
+        os.readlink(f"/proc/{pid}/exe")
+    except PermissionError:
+        return False
+    except OSError:  # it has none: whatever it is, it is no Python
+        pass
     return True
 
 
