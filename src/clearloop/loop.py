@@ -667,10 +667,10 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
         program cannot be executed; ValueError for what asks for text instead of bytes.
         https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.subprocess_exec
         """
-        from clearloop.process import subprocesses
+        from clearloop.process.subprocesses import refuse, start
 
-        subprocesses.refuse(universal_newlines, shell, False, bufsize, encoding, errors, text)
-        return await subprocesses.start(
+        refuse(universal_newlines, shell, False, bufsize, encoding, errors, text)
+        return await start(
             self, protocol_factory, (program, *args), False, stdin, stdout, stderr, bufsize, kwargs
         )
 
@@ -694,19 +694,19 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
 
         https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.subprocess_shell
         """
-        from clearloop.process import subprocesses
+        from clearloop.process.subprocesses import refuse, start
 
         if not isinstance(cmd, (bytes, str)):
             raise ValueError("cmd must be a string")
-        subprocesses.refuse(universal_newlines, shell, True, bufsize, encoding, errors, text)
-        return await subprocesses.start(self, protocol_factory, cmd, True, stdin, stdout, stderr, bufsize, kwargs)
+        refuse(universal_newlines, shell, True, bufsize, encoding, errors, text)
+        return await start(self, protocol_factory, cmd, True, stdin, stdout, stderr, bufsize, kwargs)
 
-    async def _make_subprocess_transport(
+    def _make_subprocess_transport(
         self, protocol, args, shell, stdin, stdout, stderr, bufsize, extra=None, **kwargs
     ):
-        from clearloop.process import subprocesses
+        from clearloop.process.subprocesses import make_transport
 
-        return await subprocesses.make_transport(
+        return make_transport(
             self, protocol, args, shell, stdin, stdout, stderr, bufsize, extra, **kwargs
         )
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import weakref
 
 import pytest
 from process_tools import children, nothing_left, reports, run, until
@@ -310,6 +311,43 @@ def test_closing_kills():
         transport, protocol = await loop.subprocess_exec(Recorder, "cat")
         transport.close()
         assert await transport._wait() == -signal.SIGKILL
+        await protocol.lost
+
+    with nothing_left():
+        run(main())
+
+
+def test_waits_that_are_given_up_leave_nothing_behind():
+    """Those of a program that asks by and by whether a child has ended, each time with a timeout."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.subprocess_exec(Recorder, "cat")
+        waits = []
+        for _ in range(500):
+            wait = transport._wait()
+            waits.append(weakref.ref(wait))
+            wait.cancel()
+            del wait
+        assert sum(wait() is not None for wait in waits) < 50
+        ended = transport._wait()
+        transport.close()
+        assert (await ended, await transport._wait()) == (-signal.SIGKILL, -signal.SIGKILL)
+
+    with nothing_left():
+        run(main())
+
+
+def test_the_transport_is_an_object_as_any_other():
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.subprocess_exec(Recorder, "cat", stdout=None, stderr=None)
+        assert isinstance(transport, asyncio.SubprocessTransport)
+        assert weakref.ref(transport)() is transport
+        close, transport.close = transport.close, lambda: None  # as mocks do it
+        transport.close()
+        assert not transport.is_closing()
+        close()
         await protocol.lost
 
     with nothing_left():

@@ -108,7 +108,7 @@ _PLACES = cython.declare(
         ("asyncio/streams.py", "_drain_helper"): "writing",
         ("clearloop/streams.py", "_drain_helper"): "writing",
         ("asyncio/base_subprocess.py", "_wait"): "process",
-        ("process/transport.py", "_wait"): "process",
+        ("asyncio/subprocess.py", "wait"): "process",
         ("process/subprocesses.py", "turn"): "start",
         ("net/server.py", "serve_forever"): "server",
         ("asyncio/base_events.py", "serve_forever"): "server",

@@ -14,10 +14,15 @@ import subprocess
 import sys
 import warnings
 
-from clearloop.process.spawn import CAN_SPAWN, SpawnError, spawn
+import cython
+from cython.cimports.clearloop.process.spawn import spawn
+from cython.cimports.clearloop.system.methods import bytes_at, bytes_size, encode_for_system
+from cython.cimports.libc.string import memchr
+
+from clearloop.process.spawn import CAN_SPAWN, SpawnError
 
 _POPEN, _POPEN_INIT = subprocess.Popen, subprocess.Popen.__init__
-_TAKEN = {
+_TAKEN = cython.declare(dict, {
     "executable": None,
     "close_fds": True,
     "cwd": None,
@@ -28,40 +33,43 @@ _TAKEN = {
     "umask": -1,
     "pipesize": -1,
     "process_group": None,
-}
-_PIPE, _STDOUT, _DEVNULL = subprocess.PIPE, subprocess.STDOUT, subprocess.DEVNULL
+})
+_PIPE = cython.declare(object, subprocess.PIPE)
+_STDOUT = cython.declare(object, subprocess.STDOUT)
+_DEVNULL = cython.declare(object, subprocess.DEVNULL)
+_audit = cython.declare(object, sys.audit)
 
 
+@cython.cclass
 class Child:
-    """A child that runs: `pid`, `pidfd` (-1: none), and our ends of its pipes, descriptors, by its own numbers.
+    """A child that runs."""
 
-    `popen` is the subprocess.Popen that has started it, if one did.
-    """
 
-    __slots__ = ("ends", "pid", "pidfd", "popen")
-
-    def __init__(self, pid, pidfd, ends, popen):
-        self.pid = pid
-        self.pidfd = pidfd
-        self.ends = ends
-        self.popen = popen
+@cython.cfunc
+def _child(pid: cython.int, pidfd: cython.int, ends: dict, popen) -> Child:
+    child: Child = Child.__new__(Child)
+    child.pid = pid
+    child.pidfd = pidfd
+    child.ends = ends
+    child.popen = popen
+    return child
 
 
 def launch(args, shell, stdin, stdout, stderr, bufsize, options):
     """Start a child as subprocess.Popen does, and return it; raises what Popen raises."""
     if (
         CAN_SPAWN
-        and options.keys() <= _TAKEN.keys()
+        and (not options or (options.keys() <= _TAKEN.keys() and _usual(options)))
         and getattr(subprocess, "_USE_VFORK", True)
         and subprocess.Popen is _POPEN
         and _POPEN.__init__ is _POPEN_INIT
-        and _usual(options)
     ):
-        return _by_vfork(args, shell, stdin, stdout, stderr, {**_TAKEN, **options})
+        return _by_vfork(args, shell, stdin, stdout, stderr, {**_TAKEN, **options} if options else _TAKEN)
     return _by_popen(args, shell, stdin, stdout, stderr, bufsize, options)
 
 
-def _usual(options):
+@cython.cfunc
+def _usual(options: dict) -> cython.bint:
     """Whether the numbers are numbers: else Popen says what it thinks of them."""
     for name in ("umask", "pipesize", "process_group"):
         value = options.get(name)
@@ -70,7 +78,8 @@ def _usual(options):
     return options.get("umask", -1) is not None
 
 
-def _by_popen(args, shell, stdin, stdout, stderr, bufsize, options):
+@cython.cfunc
+def _by_popen(args, shell, stdin, stdout, stderr, bufsize, options) -> Child:
     popen = subprocess.Popen(
         args,
         shell=shell,
@@ -95,16 +104,18 @@ def _by_popen(args, shell, stdin, stdout, stderr, bufsize, options):
             popen.kill()
             popen.wait()
             raise
-    return Child(popen.pid, pidfd, ends, popen)
+    return _child(popen.pid, pidfd, ends, popen)
 
 
-def _by_vfork(args, shell, stdin, stdout, stderr, options):
+@cython.cfunc
+@cython.boundscheck(True)
+def _by_vfork(args, shell: cython.bint, stdin, stdout, stderr, options: dict) -> Child:
     if stdout is _STDOUT:
         raise ValueError("STDOUT can only be used for stderr")
     close_others = options["close_fds"]
     pass_fds = options["pass_fds"]
     if pass_fds and not close_others:
-        warnings.warn("pass_fds overriding close_fds.", RuntimeWarning, stacklevel=2)
+        warnings.warn("pass_fds overriding close_fds.", RuntimeWarning, stacklevel=1)
         close_others = True
     if isinstance(args, (str, bytes)):
         args = [args]
@@ -121,20 +132,23 @@ def _by_vfork(args, shell, stdin, stdout, stderr, options):
             args[0] = executable
     if executable is None:
         executable = args[0]
-    sys.audit("subprocess.Popen", executable, args, cwd, env)
+    _audit("subprocess.Popen", executable, args, cwd, env)
     environment = None if env is None else _environment(env)
     program = _text(executable)
-    if os.path.dirname(program):
+    if memchr(bytes_at(program), ord("/"), bytes_size(program)) != cython.NULL:
         files = [program]
     else:
         files = [os.path.join(os.fsencode(folder), program) for folder in os.get_exec_path(env)]
     arguments = [_text(argument) for argument in args]
     folder = None if cwd is None else _text(cwd)
     group = options["process_group"]
-    kept = sorted({int(fd) for fd in pass_fds})
-    if kept and kept[0] < 0:
-        raise ValueError("bad value(s) in fds_to_keep")
-    ours, theirs = {}, []
+    kept: list = []
+    if pass_fds:
+        kept = sorted({int(fd) for fd in pass_fds})
+        if kept[0] < 0:
+            raise ValueError("bad value(s) in fds_to_keep")
+    ours: dict = {}
+    theirs: list = []
     try:
         ends = _ends(stdin, stdout, stderr, options["pipesize"], ours, theirs)
         pid, pidfd = spawn(
@@ -159,18 +173,20 @@ def _by_vfork(args, shell, stdin, stdout, stderr, options):
     finally:
         for fd in theirs:
             os.close(fd)
-    return Child(pid, pidfd, ours, None)
+    return _child(pid, pidfd, ours, None)
 
 
-def _text(value):
+@cython.cfunc
+def _text(value) -> bytes:
     """A string for the system: bytes, with no NUL in it."""
-    value = os.fsencode(value)
-    if b"\0" in value:
+    text: bytes = encode_for_system(value) if isinstance(value, str) else os.fsencode(value)
+    if memchr(bytes_at(text), 0, bytes_size(text)) != cython.NULL:
         raise ValueError("embedded null byte")
-    return value
+    return text
 
 
-def _environment(env):
+@cython.cfunc
+def _environment(env) -> list:
     found = []
     for name, value in env.items():
         name = _text(name)
@@ -180,9 +196,10 @@ def _environment(env):
     return found
 
 
-def _ends(stdin, stdout, stderr, pipesize, ours, theirs):
+@cython.cfunc
+def _ends(stdin, stdout, stderr, pipesize, ours: dict, theirs: list) -> tuple:
     """What becomes descriptor 0, 1 and 2 of the child; `ours` and `theirs` are filled with what was opened for it."""
-    ends = []
+    ends: list = []
     for number, wanted in enumerate((stdin, stdout, stderr)):
         if wanted is None:
             ends.append(-1)
@@ -196,7 +213,7 @@ def _ends(stdin, stdout, stderr, pipesize, ours, theirs):
             ends.append(end)
         elif wanted == _DEVNULL:
             theirs.append(os.open(os.devnull, os.O_RDWR))
-            ends.append(theirs[-1])
+            ends.append(theirs[len(theirs) - 1])
         elif number == 2 and wanted == _STDOUT:
             ends.append(ends[1] if ends[1] != -1 else sys.__stdout__.fileno())
         elif isinstance(wanted, int):

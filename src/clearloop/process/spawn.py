@@ -27,17 +27,7 @@ def array_of(items: list) -> cython.pp_char:
 
 
 def spawn(
-    files: list,
-    arguments: list,
-    environment,
-    folder,
-    ends: tuple,
-    kept: list,
-    close_others: cython.bint,
-    restore_signals: cython.bint,
-    new_session: cython.bint,
-    group: cython.long,
-    mask: cython.long,
+    files, arguments, environment, folder, ends, kept, close_others, restore_signals, new_session, group, mask
 ):
     """Start the first of `files` that can be executed; return (pid, pidfd).
 
@@ -63,9 +53,10 @@ def spawn(
         program.arguments = array_of(arguments)
         if environment is not None:
             program.environment = array_of(environment)
-        numbers = cython.cast(cython.p_int, calloc(len(kept) + 1, cython.sizeof(cython.int)))
-        if numbers == cython.NULL:
-            raise MemoryError()
+        if kept:
+            numbers = cython.cast(cython.p_int, calloc(len(kept), cython.sizeof(cython.int)))
+            if numbers == cython.NULL:
+                raise MemoryError()
         for place in range(len(kept)):
             numbers[place] = kept[place]
         program.kept = numbers

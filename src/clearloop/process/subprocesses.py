@@ -21,12 +21,12 @@ class Children:
         self._loop = loop
         # for kernels before Linux 5.4, other systems, and tests
         self.by_thread = os.environ.get("CLEARLOOP_PIDFD") == "0" or not launch.CAN_SPAWN
-        self._busy = False  # one was started in this turn
+        self.busy = False  # one was started in this turn
         self._line = collections.deque()
 
     async def turn(self):
         """Wait until a child may be started."""
-        while self._busy:
+        while self.busy:
             place = self._loop.create_future()
             self._line.append(place)
             try:
@@ -35,12 +35,17 @@ class Children:
                 if not place.cancelled():
                     self._next()  # it was our turn
                 raise
-        self._busy = True
+        self.take()
+
+    def take(self):
+        """It is started now."""
+        self.busy = True
         self._loop.call_soon(self._free)
 
     def _free(self):
-        self._busy = False
-        self._next()
+        self.busy = False
+        if self._line:
+            self._next()
 
     def _next(self):
         while self._line:
@@ -55,7 +60,10 @@ async def make_transport(loop, protocol, args, shell, stdin, stdout, stderr, buf
     children = loop._children
     if children is None:
         children = loop._children = Children(loop)
-    await children.turn()
+    if children.busy:
+        await children.turn()
+    else:
+        children.take()
     launch.reap_orphans()
     transport = ChildTransport(
         loop, protocol, args, shell, stdin, stdout, stderr, bufsize, children.by_thread, extra, options

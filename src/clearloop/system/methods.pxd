@@ -6,6 +6,7 @@ cdef extern from "Python.h":
     PyObject* call_method_raw "PyObject_VectorcallMethod"(PyObject* name, PyObject** arguments, size_t count, PyObject* names)
     char* bytes_at "PyBytes_AS_STRING"(object o)
     Py_ssize_t bytes_size "PyBytes_GET_SIZE"(object o)
+    object encode_for_system "PyUnicode_EncodeFSDefault"(object string)  # as os.fsencode() does
     # -1 with the error set, which is the caller's to propagate
     int get_buffer_raw "PyObject_GetBuffer"(PyObject* exporter, Py_buffer* view, int flags)
     PyObject* bytes_of_size_raw "PyBytes_FromStringAndSize"(const char* data, Py_ssize_t size) except NULL
