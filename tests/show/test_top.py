@@ -197,6 +197,7 @@ def test_it_follows_its_terminal(folder):
             await pilot.resize_terminal(*size)
             await until(pilot, lambda size=size: size[0] - 8 <= width(app) <= size[0])
             await until(pilot, lambda: app.part("#held").size.height > 0 and app.table.size.height >= 3)
+        await until(pilot, lambda: (app.loop_shown()["held_seconds"] or 0) > 0.3)  # long enough to be a stall
         process.say("go on")
         assert process.hear() == "free"
         await until(pilot, lambda: said(app, "#stalls").startswith("stalls by place\n"))
