@@ -423,6 +423,40 @@ def test_fork(programs):
     assert sum("time.sleep(0.4)" in line for line in lines) == 1, ran.stderr
 
 
+def test_a_loop_in_another_interpreter_is_not_watched(programs):
+    """One that shares the main one's GIL; others load none of our modules.  Nothing is said of it, and nothing kept."""
+    programs.write(
+        "inner.py",
+        """
+        import clearloop, time
+        from clearloop.system import watchdog
+        async def main():
+            time.sleep(0.3)
+            await clearloop.sleep(0.01)
+            time.sleep(0.3)
+        clearloop.run(main())
+        print(watchdog.threads(), flush=True)
+        """,
+    )
+    ran = programs.python(
+        """
+        import sys
+        inner = open("inner.py").read()
+        if sys.version_info >= (3, 13):
+            import _interpreters as interpreters
+            number = interpreters.create("legacy")
+            failed = interpreters.exec(number, inner)
+        else:
+            import _xxsubinterpreters as interpreters
+            number = interpreters.create(isolated=False)
+            failed = interpreters.run_string(number, inner)
+        interpreters.destroy(number)
+        print(failed)
+        """
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "0\nNone\n", "")
+
+
 def test_exec(programs):
     ran = programs.python(
         """

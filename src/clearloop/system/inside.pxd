@@ -41,6 +41,7 @@ cdef extern from *:
     #endif
 
     static void *clearloop_interpreter(void) { return PyInterpreterState_Get(); }
+    static int clearloop_in_main(void) { return PyInterpreterState_Get() == PyInterpreterState_Main(); }
 
     static PyThreadState *clearloop_holder(void *where) {
         PyInterpreterState *interpreter = where;
@@ -165,6 +166,7 @@ cdef extern from *:
     }
     """
     void* own_interpreter "clearloop_interpreter"()
+    bint in_main_interpreter "clearloop_in_main"()
     PyThreadState* gil_holder "clearloop_holder"(void* interpreter) nogil
     bint collecting "clearloop_collecting"(void* interpreter) nogil
     int own_tid "clearloop_own_tid"() nogil

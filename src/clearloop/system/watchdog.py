@@ -35,7 +35,13 @@ from cython.cimports.clearloop.system.capi import (
     PyThreadState_Get,
 )
 from cython.cimports.clearloop.system.clock import monotonic_ns
-from cython.cimports.clearloop.system.inside import own_clock, own_interpreter, own_tid, run_delay
+from cython.cimports.clearloop.system.inside import (
+    in_main_interpreter,
+    own_clock,
+    own_interpreter,
+    own_tid,
+    run_delay,
+)
 from cython.cimports.clearloop.system.noted import Noted, note
 from cython.cimports.clearloop.system.observing import facts, observe
 from cython.cimports.clearloop.system.posix_thread import (
@@ -101,7 +107,10 @@ _numbers = cython.declare(cython.int, 0)
 _threads = cython.declare(cython.int, 0)
 _live_wanted = cython.declare(cython.bint, LIVE_AFTER >= 0)  # it has not been started, and nobody has switched it off
 _live_at = cython.declare(int64_t, 0)              # when it shall be; 0: no loop has begun to run since
-_enabled = cython.declare(cython.bint, os.environ.get("CLEARLOOP_WATCH", "1") not in ("0", "no", "off", "false"))
+# A thread that Python does not know of enters the main interpreter: it cannot look into another one, and does not try
+_enabled = cython.declare(
+    cython.bint, os.environ.get("CLEARLOOP_WATCH", "1") not in ("0", "no", "off", "false") and in_main_interpreter()
+)
 
 _watch = cython.declare(Monitor)
 _monitor = cython.declare(cython.pointer(Monitor), cython.address(_watch))
