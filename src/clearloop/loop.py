@@ -39,7 +39,7 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
         self._asyncgens = weakref.WeakSet()
         self._asyncgens_shutdown_called = False
         self._origin_tracking_depth = None
-        self._signals = Signals(self)
+        self._signals = Signals()
         self._readiness = Readiness(self)
         self._transports = Transports()
         self._children = None
@@ -81,7 +81,7 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
         try:
             sys.set_asyncgen_hooks(firstiter=self._asyncgen_first_iterated, finalizer=self._asyncgen_finalized)
             events._set_running_loop(self)
-            self._signals.enter()
+            self._signals.enter(self)
             self._spin()
         finally:
             self._signals.leave()
@@ -124,9 +124,11 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
             raise RuntimeError("Cannot close a running event loop")
         if self.is_closed():
             return
-        self._signals.close()
+        self._signals.close(self)
         self._readiness.close()
         self._close_scheduler()
+        # what knows the loop: a closed one is to be freed without the collector
+        self._readiness = self._children = None
         self._executor_down = True
         executor, self._default_executor = self._default_executor, None
         if executor is not None:
@@ -266,11 +268,11 @@ class EventLoop(Engine, asyncio.AbstractEventLoop):
 
         https://docs.python.org/3/library/asyncio-eventloop.html#asyncio.loop.add_signal_handler
         """
-        self._signals.add(sig, callback, args)
+        self._signals.add(self, sig, callback, args)
 
     def remove_signal_handler(self, sig):
         """Remove the handler of `sig`; return whether there was one."""
-        return self._signals.remove(sig)
+        return self._signals.remove(self, sig)
 
     def _handle_signal(self, handle):
         self.call_soon_threadsafe(handle._callback, *handle._args, context=handle._context)

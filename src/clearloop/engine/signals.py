@@ -15,28 +15,27 @@ import threading
 
 
 class Signals:
-    """The signal handlers of one loop."""
+    """The signal handlers of one loop, which comes with each call: so a closed loop needs no collector to be freed."""
 
-    def __init__(self, loop):
-        self._loop = loop
+    def __init__(self):
         self._handlers = {}
         self._pair = None
         self._previous_fd = None
 
-    def add(self, number, callback, args):
+    def add(self, loop, number, callback, args):
         """See EventLoop.add_signal_handler."""
         if asyncio.iscoroutine(callback) or inspect.iscoroutinefunction(callback):
             raise TypeError("coroutines cannot be used with add_signal_handler()")
         self._check(number)
-        self._loop._check_closed()
-        self._open()
+        loop._check_closed()
+        self._open(loop)
         if self._previous_fd is None:
             try:
                 # also tells whether this is the main thread of the main interpreter
                 self._previous_fd = signal.set_wakeup_fd(self._pair[1].fileno(), warn_on_full_buffer=False)
             except (ValueError, OSError) as error:
                 raise RuntimeError(str(error)) from None
-        handle = asyncio.Handle(callback, args, self._loop, None)
+        handle = asyncio.Handle(callback, args, loop, None)
         self._handlers[number] = handle
         try:
             # the work is done by the wakeup descriptor; this only turns the default action off
@@ -50,7 +49,7 @@ class Signals:
                 raise RuntimeError(f"sig {number} cannot be caught") from None
             raise
 
-    def remove(self, number):
+    def remove(self, loop, number):
         """See EventLoop.remove_signal_handler."""
         self._check(number)
         if self._handlers.pop(number, None) is None:
@@ -62,11 +61,11 @@ class Signals:
             if error.errno == 22:
                 raise RuntimeError(f"sig {number} cannot be caught") from None
             raise
-        if not self._handlers and not self._loop.is_running():
+        if not self._handlers and not loop.is_running():
             self._release()
         return True
 
-    def enter(self):
+    def enter(self, loop):
         """The loop begins to run: in the main thread, let signals wake it."""
         if self._previous_fd is not None or threading.current_thread() is not threading.main_thread():
             return
@@ -75,7 +74,7 @@ class Signals:
             if previous != -1:  # somebody else's: leave it to them
                 signal.set_wakeup_fd(previous)
                 return
-            self._open()
+            self._open(loop)
             signal.set_wakeup_fd(self._pair[1].fileno(), warn_on_full_buffer=False)
             self._previous_fd = -1
         except (ValueError, OSError):
@@ -86,26 +85,26 @@ class Signals:
         if not self._handlers:
             self._release()
 
-    def close(self):
+    def close(self, loop):
         """Give every signal its default action back, and the descriptors to the system."""
         for number in list(self._handlers):
-            self.remove(number)
+            self.remove(loop, number)
         self._release()
         if self._pair is not None:
             with contextlib.suppress(Exception):
-                self._loop._remove_reader(self._pair[0].fileno())
+                loop._remove_reader(self._pair[0].fileno())
             for end in self._pair:
                 end.close()
             self._pair = None
 
-    def _open(self):
+    def _open(self, loop):
         if self._pair is not None:
             return
         pair = socket.socketpair()
         for end in pair:
             end.setblocking(False)
         self._pair = pair
-        self._loop._add_reader(pair[0].fileno(), self._read)
+        loop._add_reader(pair[0].fileno(), self._read, loop)
 
     def _release(self):
         if self._previous_fd is None:
@@ -114,7 +113,7 @@ class Signals:
             signal.set_wakeup_fd(self._previous_fd)
         self._previous_fd = None
 
-    def _read(self):
+    def _read(self, loop):
         try:
             numbers = self._pair[0].recv(4096)
         except (BlockingIOError, InterruptedError):
@@ -124,9 +123,9 @@ class Signals:
             if handle is None:
                 continue
             if handle._cancelled:
-                self.remove(number)
+                self.remove(loop, number)
             else:
-                self._loop._handle_signal(handle)
+                loop._handle_signal(handle)
 
     @staticmethod
     def _check(number):
