@@ -42,16 +42,19 @@ class Browser:
         self.driver = webdriver.Chrome(options=options, service=service)
         self.driver.set_script_timeout(PATIENCE)
         self.driver.set_page_load_timeout(PATIENCE)
-        # the size of the page, not of a window with a frame around it
-        self.command(
-            "Emulation.setDeviceMetricsOverride", width=size[0], height=size[1], deviceScaleFactor=1, mobile=False
-        )
+        self.size(*size)
         self.command("Emulation.setTouchEmulationEnabled", enabled=True, maxTouchPoints=2)
         self.scheme("dark" if dark else "light")
         self.errors = []
 
     def command(self, name, **arguments):
         return self.driver.execute_cdp_cmd(name, arguments)
+
+    def size(self, width, height):
+        """The size of the page, not of a window with a frame around it."""
+        self.command(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+        )
 
     def scheme(self, name):
         # without motion: what is asked for is there at once
