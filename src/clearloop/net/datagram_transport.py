@@ -19,9 +19,11 @@ from asyncio.log import logger
 import cython
 from cython.cimports.clearloop.engine.ring import ring_push
 from cython.cimports.clearloop.engine.scheduler import Scheduler
+from cython.cimports.clearloop.net.endpoint import CLOSED, CLOSING, LOST, OPEN, STARTING
 from cython.cimports.clearloop.net.peers import INBOX, Peers
 from cython.cimports.clearloop.net.sockops import descriptor
 from cython.cimports.clearloop.net.transports import Transports
+from cython.cimports.clearloop.net.watermarks import Marked
 from cython.cimports.clearloop.system.callables import handler_in
 from cython.cimports.clearloop.system.capi import (
     Py_DECREF_raw,
@@ -33,6 +35,7 @@ from cython.cimports.clearloop.system.capi import (
     take_error,
 )
 from cython.cimports.clearloop.system.methods import call_method_raw
+from cython.cimports.clearloop.system.own_methods import own_methods
 from cython.cimports.clearloop.system.poller import FAULT, HANGUP, READABLE, WRITABLE
 from cython.cimports.clearloop.system.sockets import (
     AF_INET,
@@ -54,8 +57,6 @@ from cython.cimports.cpython.ref import PyObject
 from cython.cimports.libc.errno import EAGAIN, EBADF, EINTR, errno
 from cython.cimports.libc.stdint import uint32_t
 
-from clearloop.net.watermarks import water_marks
-
 
 class _Kind(asyncio.DatagramTransport, asyncio.Transport):
     """What isinstance() takes the transport for: as asyncio's own, it is both."""
@@ -63,7 +64,6 @@ class _Kind(asyncio.DatagramTransport, asyncio.Transport):
 
 _KIND = cython.declare(object, _Kind)
 _datagram_received = cython.declare(object, sys.intern("datagram_received"))
-_HIGH = cython.declare(cython.Py_ssize_t, 65_536)
 # What a queued datagram counts beside its bytes: empty ones add up too
 _OVERHEAD = cython.declare(cython.Py_ssize_t, 8)
 _LARGEST = cython.declare(object, 256 * 1024)  # bytes of a datagram of any other family
@@ -71,7 +71,7 @@ _COMPLAIN_AFTER = cython.declare(cython.Py_ssize_t, 5)
 
 
 @cython.cclass
-class DatagramTransport(Source):
+class DatagramTransport(Marked):
     """https://docs.python.org/3/library/asyncio-protocol.html#asyncio.DatagramTransport"""
 
     def __init__(self, loop: Scheduler, sock, protocol, remote=None, waiter=None, extra=None):
@@ -97,10 +97,9 @@ class DatagramTransport(Source):
                 self.extra["peername"] = None
         self.connected = self.extra["peername"] is not None  # "" is the peer of an unnamed UNIX socket
         self.queue = collections.deque()
-        self.high = _HIGH
-        self.low = _HIGH // 4
+        self.use_usual_marks()
         self.context = PyContext_CopyCurrent()
-        self.set_protocol(protocol)
+        self.use_protocol(protocol)
         transports: Transports = loop._transports
         transports.note(self.fd, self)
         loop.call_soon(protocol.connection_made, self)
@@ -113,9 +112,9 @@ class DatagramTransport(Source):
         return _KIND
 
     def __repr__(self):
-        if self.phase == LOST:
-            state = "closed" if self.sock is None else "closing"
-        elif self.phase == CLOSING:
+        if self.phase == CLOSED:
+            state = "closed"
+        elif self.phase >= CLOSING:
             state = "closing"
         else:
             state = "open"
@@ -139,45 +138,9 @@ class DatagramTransport(Source):
         """Return what is known of the transport: "socket", "sockname", "peername"."""
         return self.extra.get(name, default)
 
-    def is_closing(self):
-        """Return whether the transport is closing or closed."""
-        return self.phase >= CLOSING
-
-    def get_protocol(self):
-        """Return the protocol."""
-        return self.protocol
-
-    def set_protocol(self, protocol):
-        """Make `protocol` the one that is called from now on."""
-        self.protocol = protocol
-
-    def get_write_buffer_size(self):
-        """Return the size of the queue in bytes, eight for each datagram included."""
-        return self.size
-
-    def get_write_buffer_limits(self):
-        """Return the (low, high) water marks in bytes."""
-        return (self.low, self.high)
-
-    def set_write_buffer_limits(self, high=None, low=None):
-        """Set the water marks in bytes; raises ValueError unless high >= low >= 0.
-
-        https://docs.python.org/3/library/asyncio-protocol.html#asyncio.WriteTransport.set_write_buffer_limits
-        """
-        self.low, self.high = water_marks(low, high)
-        self.pause_when_full()
-
     @property
     def _sock(self):
         return self.sock
-
-    @property
-    def _loop(self):
-        return self.loop
-
-    @property
-    def _protocol(self):
-        return self.protocol
 
     # ---- receiving -------------------------------------------------------------------------------------------------
 
@@ -217,7 +180,7 @@ class DatagramTransport(Source):
         self.revents = 0
         self.queued = False
         if enter_context(self.context) < 0:  # a loop run by hand in a callback of ours; the events come again
-            self.report(take_error(), "datagram_received")
+            self.callback_raised(take_error(), "datagram_received")
             return 0
         try:
             if self.phase == OPEN:
@@ -297,7 +260,7 @@ class DatagramTransport(Source):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
-            self.report(error, "datagram_received")
+            self.callback_raised(error, "datagram_received")
         return 0
 
     def keep(self, peers, first, count):
@@ -343,14 +306,14 @@ class DatagramTransport(Source):
             if addr is not None and addr != self.remote:
                 raise ValueError(f"Invalid address: must be None or {self.remote}")
             addr = self.remote
-        if self.phase == LOST:
+        if self.phase >= LOST:
             if self.ignored >= _COMPLAIN_AFTER:
                 logger.warning("socket.send() raised exception.")
             self.ignored += 1
             return
         if self.size == 0 and self.send_now(data, addr):
             return
-        if self.phase == LOST:
+        if self.phase >= LOST:
             return
         if not self.mask & WRITABLE:
             self.watch(self.mask | WRITABLE)
@@ -410,37 +373,14 @@ class DatagramTransport(Source):
                 break  # lost meanwhile
             self.queue.popleft()
             self.size -= len(data) + _OVERHEAD
-        if self.phase == LOST:
+        if self.phase >= LOST:
             return 0
-        self.resume_when_drained()
-        if not self.queue and self.phase != LOST:
+        if self.protocol_paused and self.size <= self.low:
+            self.resume_protocol()
+        if not self.queue and self.phase < LOST:
             self.watch(self.mask & ~cython.cast(uint32_t, WRITABLE))
             if self.phase == CLOSING:
                 self.lose(None)
-        return 0
-
-    def pause_when_full(self):
-        if self.size <= self.high or self.protocol_paused:
-            return 0
-        self.protocol_paused = True
-        try:
-            self.protocol.pause_writing()
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            self.report(error, "pause_writing")
-        return 0
-
-    def resume_when_drained(self):
-        if not self.protocol_paused or self.size > self.low:
-            return 0
-        self.protocol_paused = False
-        try:
-            self.protocol.resume_writing()
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            self.report(error, "resume_writing")
         return 0
 
     # ---- errors ----------------------------------------------------------------------------------------------------
@@ -452,29 +392,11 @@ class DatagramTransport(Source):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as raised:
-            self.report(raised, "error_received")
+            self.callback_raised(raised, "error_received")
         return 0
 
-    def report(self, error, method):
-        self.loop.call_exception_handler(
-            {
-                "message": f"Exception in callback {type(self.protocol).__name__}.{method}()",
-                "exception": error,
-                "transport": self,
-                "protocol": self.protocol,
-            }
-        )
-
-    def fatal(self, error, message):
-        if isinstance(error, OSError):
-            if self.loop.debug:
-                logger.debug("%r: %s", self, message, exc_info=True)
-        else:
-            self.loop.call_exception_handler(
-                {"message": message, "exception": error, "transport": self, "protocol": self.protocol}
-            )
-        self.lose(error)
-        return 0
+    def callback_raised(self, error, method):
+        return self.report(error, f"Exception in callback {type(self.protocol).__name__}.{method}()")
 
     # ---- closing ---------------------------------------------------------------------------------------------------
 
@@ -493,24 +415,25 @@ class DatagramTransport(Source):
         self.lose(None)
 
     def lose(self, error):
-        if self.phase == LOST:
+        if self.phase >= LOST:
             return 0
         self.phase = LOST
         self.watch(0)
         self.queue.clear()
         self.undelivered = None
         self.size = 0
-        self.loop.call_soon(self._end, error, context=self.context)
+        self.schedule_end(error)
         return 0
 
-    def _end(self, error):
-        try:
-            self.protocol.connection_lost(error)
-        finally:
-            cython.cast(Transports, self.loop._transports).forget(self.fd, self)
-            self.sock.close()
-            self.sock = None
-            self.protocol = None
+    def release(self):
+        cython.cast(Transports, self.loop._transports).forget(self.fd, self)
+        self.sock.close()
+        self.sock = None
+        self.protocol = None
+        return 0
+
+
+own_methods(DatagramTransport)
 
 
 def closed_under_us():

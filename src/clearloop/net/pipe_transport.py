@@ -28,11 +28,13 @@ from asyncio.log import logger
 import cython
 from cython.cimports.clearloop.engine.handle import new_handle
 from cython.cimports.clearloop.engine.ring import ring_push
-from cython.cimports.clearloop.net.transport import CLOSED, CLOSING, LOST, OPEN, STARTING, StreamTransport
+from cython.cimports.clearloop.net.endpoint import CLOSED, CLOSING, LOST, OPEN, STARTING
+from cython.cimports.clearloop.net.transport import StreamTransport
 from cython.cimports.clearloop.net.transports import Transports
 from cython.cimports.clearloop.system.capi import Py_XDECREF_raw, PyContext_CopyCurrent, propagate, steal
 from cython.cimports.clearloop.system.epoll import close_fd
 from cython.cimports.clearloop.system.methods import bytes_at, bytes_of_size_raw, bytes_size, resize_bytes
+from cython.cimports.clearloop.system.own_methods import own_methods
 from cython.cimports.clearloop.system.pipes import read_fd, readv, widen_pipe, write_fd, writev
 from cython.cimports.clearloop.system.poller import FAULT, HANGUP, PEER_CLOSED, READABLE, WRITABLE
 from cython.cimports.libc.errno import EAGAIN, EBADF, EINTR, errno
@@ -53,7 +55,6 @@ WIDE_PIPE = cython.declare(cython.int, 256 * 1024)
 MOST_WIDE = cython.declare(cython.int, 16)
 _wide = cython.declare(cython.int, 0)  # how many there are
 READS_PER_EVENT = cython.declare(cython.int, 8)
-WARN_FROM = cython.declare(cython.Py_ssize_t, 5)  # writes to a lost pipe, as asyncio counts them
 
 
 @cython.cclass
@@ -154,14 +155,7 @@ class Pipe(StreamTransport):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
-            self.loop.call_exception_handler(
-                {
-                    "message": f"protocol.{method}() call failed.",
-                    "exception": error,
-                    "transport": self,
-                    "protocol": self.protocol,
-                }
-            )
+            self.report(error, f"protocol.{method}() call failed.")
         return 0
 
     def release(self):
@@ -434,9 +428,7 @@ class ReadPipe(Pipe):
             if self.loop.debug:
                 logger.debug("%r: %s", self, message, exc_info=error)
         else:
-            self.loop.call_exception_handler(
-                {"message": message, "exception": error, "transport": self, "protocol": self.protocol}
-            )
+            self.report(error, message)
         self.lose(error)
         return 0
 
@@ -502,11 +494,8 @@ class WritePipe(Pipe):
         self.lose(BrokenPipeError(error_numbers.EPIPE, os.strerror(error_numbers.EPIPE)) if self.size else None)
         return 0
 
-    def refuse_write(self, method):
-        if self.ignored >= WARN_FROM:
-            logger.warning("pipe closed by peer or os.write(pipe, data) raised exception.")
-        self.ignored += 1
-        return 0
+    def complaint(self):
+        return "pipe closed by peer or os.write(pipe, data) raised exception."
 
     def close(self):
         """Close the pipe, once what is queued is written.
@@ -541,6 +530,10 @@ class WritePipe(Pipe):
     def __repr__(self):
         state = "polling" if self.watched & WRITABLE else "idle"
         return self.describe([state, f"bufsize={self.size}"])
+
+
+own_methods(ReadPipe)
+own_methods(WritePipe)
 
 
 # ---- making them -----------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 from clearloop.engine.future cimport Future
-from clearloop.net.transport cimport Outlet, Receiver
+from clearloop.net.outlet cimport Outlet
+from clearloop.net.stream_reading cimport Receiver
 from clearloop.system.capi cimport PySendResult
 from cpython.ref cimport PyObject
 

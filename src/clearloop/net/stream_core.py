@@ -26,8 +26,10 @@ from cython.cimports.clearloop.engine.future import (
     future_may_die_silently,
 )
 from cython.cimports.clearloop.engine.scheduler import Scheduler
+from cython.cimports.clearloop.net.endpoint import CLOSING
+from cython.cimports.clearloop.net.outlet import Outlet
 from cython.cimports.clearloop.net.pipe_transport import ReadPipe
-from cython.cimports.clearloop.net.transport import CLOSING, Outlet, Receiver
+from cython.cimports.clearloop.net.stream_reading import Receiver
 from cython.cimports.clearloop.system.capi import (
     PYGEN_ERROR,
     PYGEN_NEXT,

@@ -1,14 +1,11 @@
-from cpython.ref cimport PyObject
-
-from clearloop.engine.scheduler cimport Scheduler
+from clearloop.net.stream_reading cimport Layer, Receiver
 from clearloop.net.tls.scratch cimport Scratch
 from clearloop.net.tls.session cimport Session
-from clearloop.net.transport cimport Layer, Receiver, StreamTransport
+from clearloop.net.transport cimport StreamTransport
 
 
 cdef class TLSTransport(Layer):
     # the connection; `phase` is STARTING until the handshake is complete
-    cdef Scheduler loop
     cdef object lower              # the transport below; None before connection_made
     cdef StreamTransport stream    # the same, if it is a socket's of ours
     cdef Session session           # None once the connection is closed
@@ -24,22 +21,10 @@ cdef class TLSTransport(Layer):
     # the protocol
     cdef bint buffered             # an asyncio.BufferedProtocol
     cdef bint paused               # pause_reading
-    cdef bint protocol_paused      # pause_writing was called
     cdef bint made                 # connection_made was called
     cdef bint told                 # eof_received was called
-    cdef object protocol
     cdef Receiver receiver         # the same, if it takes data by received()
-    cdef object context
 
-    # plaintext that is not encrypted yet
-    cdef object chunk              # the first chunk (bytes), or None
-    cdef Py_ssize_t taken          # how much of it is encrypted already
-    cdef list more                 # the chunks behind it, or None
-    cdef Py_ssize_t first          # where they begin in `more`
-    cdef Py_ssize_t size           # bytes in all
-    cdef Py_ssize_t high
-    cdef Py_ssize_t low
-    cdef Py_ssize_t ignored        # writes after close()
     cdef Py_ssize_t unasked        # bytes of answers of TLS's own behind what is not sent
 
     # what is seldom asked for
@@ -56,8 +41,6 @@ cdef class TLSTransport(Layer):
     cdef object __weakref__
     cdef dict __dict__
 
-    cdef int use_protocol(self, object protocol) except -1
-    cdef PyObject* subject(self) noexcept
     cdef bint enter(self) except -1
     cdef Scratch borrow(self)
     cdef int take_in(self, const char* data, Py_ssize_t size, Scratch scratch) except -1
@@ -79,18 +62,7 @@ cdef class TLSTransport(Layer):
     cdef int encrypt(self) except -1
     cdef Py_ssize_t encrypt_piece(self, Py_ssize_t limit) except -1
     cdef bint congested(self) noexcept
-    cdef int drop_encrypted(self, Py_ssize_t count) except -1
-    cdef int forget_queue(self) except -1
     cdef int transmit_outgoing(self) except -1
-    cdef Py_ssize_t unsent(self) except -1
-    cdef int push(self) except -1
-    cdef int water_rises(self) except -1
-    cdef int refuse_write(self) except -1
-    cdef int pause_protocol(self) except -1
-    cdef int resume_protocol(self) except -1
     cdef int session_failed(self, object error) except -1
-    cdef int protocol_raised(self, str method) except -1
-    cdef int fatal(self, object error, str message) except -1
-    cdef int lose(self, object error) except -1
     cdef int settle(self, object error) except -1
     cdef int stop_timer(self) except -1

@@ -26,36 +26,28 @@ import ssl
 from asyncio.log import logger
 
 import cython
+from cython.cimports.clearloop.net.endpoint import CLOSED, CLOSING, LOST, OPEN, STARTING
+from cython.cimports.clearloop.net.stream_reading import Layer, Receiver
 from cython.cimports.clearloop.net.tls.limits import MOST_UNASKED, RECORDS_PER_STEP, flood_of_answers
 from cython.cimports.clearloop.net.tls.scratch import ROOM, Scratch, scratch_of
 from cython.cimports.clearloop.net.tls.session import CLOSED as NOTIFIED
 from cython.cimports.clearloop.net.tls.session import DONE, RECORD, WANT_READ, WANT_WRITE, Session
-from cython.cimports.clearloop.net.transport import (
-    CLOSED,
-    CLOSING,
-    LOST,
-    OPEN,
-    STARTING,
-    Layer,
-    Receiver,
-    StreamTransport,
-)
+from cython.cimports.clearloop.net.transport import StreamTransport
 from cython.cimports.clearloop.system.callables import handler_in
 from cython.cimports.clearloop.system.capi import (
     Py_DECREF_raw,
     PyContext_Exit,
     PyErr_Clear,
     enter_context,
-    propagate,
 )
 from cython.cimports.clearloop.system.methods import bytes_at, bytes_size, call_method_raw, get_buffer_raw
+from cython.cimports.clearloop.system.own_methods import own_methods
 from cython.cimports.cpython.buffer import PyBUF_WRITABLE, PyBuffer_Release
 from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
 from cython.cimports.cpython.ref import PyObject
 from cython.cimports.libc.string import memcpy
 
 from clearloop.net.tls.kinds import new_session
-from clearloop.net.watermarks import water_marks
 
 # What isinstance() is told: programs look for this very class, or for "ssl" in its name, to see whether a connection is
 # encrypted. It is an asyncio.Transport.
@@ -69,7 +61,6 @@ _any_size = cython.declare(object, -1)
 READS_PER_EVENT = cython.declare(cython.int, 8)  # full reads, before the other sockets have their turn
 BATCH = cython.declare(cython.Py_ssize_t, 256 * 1024)  # plaintext that is encrypted before the kernel is asked
 HIGH_WATER = cython.declare(cython.Py_ssize_t, 512 * 1024)  # asyncio's for TLS
-WARN_FROM = cython.declare(cython.Py_ssize_t, 5)  # writes to a closed connection, as asyncio counts them
 
 
 @cython.final
@@ -201,7 +192,7 @@ class TLSTransport(Layer):
         if self.phase == CLOSING:
             return self.wind_down()
         self.encrypt()
-        self.water_rises()
+        self.pause_when_full()
         if self.protocol_paused and self.phase < LOST and self.unsent() <= self.low:
             self.resume_protocol()
         return 0
@@ -240,7 +231,7 @@ class TLSTransport(Layer):
             self.answer()
             if self.size and self.phase == OPEN and not self.congested():
                 self.encrypt()  # it may have waited for the peer
-                self.water_rises()
+                self.pause_when_full()
                 if self.protocol_paused and self.phase == OPEN and self.unsent() <= self.low:
                     self.resume_protocol()
         if self.phase < LOST and (not self.paused or self.phase == CLOSING) and self.left_over():
@@ -322,7 +313,7 @@ class TLSTransport(Layer):
         self.settle(None)
         if self.size and not self.dirty and self.phase == OPEN:
             self.encrypt()  # written before there were keys
-            self.water_rises()
+            self.pause_when_full()
         return 0
 
     def deliver_all(self, scratch):
@@ -553,6 +544,11 @@ class TLSTransport(Layer):
         self.lower.close()
         return 0
 
+    def offer_queue(self):
+        if self.phase == OPEN and self.size:
+            self.encrypt()
+        return 0
+
     def close(self):
         """Close the transport: what is written is still sent, then close_notify; nothing more is received.
 
@@ -562,19 +558,6 @@ class TLSTransport(Layer):
             self.lose(None)
         elif self.phase == OPEN:
             self.start_shutdown()
-
-    def abort(self):
-        """Close the transport at once, without close_notify; what the kernel has not taken is lost.
-
-        https://docs.python.org/3/library/asyncio-protocol.html#asyncio.WriteTransport.abort
-        """
-        if self.phase == OPEN and self.size:
-            self.encrypt()  # what was written last would have left at once on asyncio's loop
-        self.lose(None)
-
-    def is_closing(self):
-        """Return whether the transport is closing or closed."""
-        return self.phase >= CLOSING
 
     def lose(self, error):
         """The connection is over; the transport below will tell the protocol, in the next turn."""
@@ -605,30 +588,6 @@ class TLSTransport(Layer):
         self.transmit_outgoing()
         self.fatal(error, message)
         self.settle(error)
-        return 0
-
-    def protocol_raised(self, method):
-        """The protocol's `method` has left an error: it is reported and ends the connection."""
-        try:
-            propagate()
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            if self.phase == OPEN and self.size:
-                self.encrypt()
-            self.fatal(error, f"Fatal error: protocol.{method}() call failed.")
-        return 0
-
-    def fatal(self, error, message):
-        """End the connection with `error`: what the network does is silent, what programs do is reported."""
-        if isinstance(error, OSError):
-            if self.loop.debug:
-                logger.debug("%r: %s", self, message, exc_info=error)
-        else:
-            self.loop.call_exception_handler(
-                {"message": message, "exception": error, "transport": self, "protocol": self.protocol}
-            )
-        self.lose(error)
         return 0
 
     def settle(self, error):
@@ -683,19 +642,11 @@ class TLSTransport(Layer):
             return False
         return True
 
-    def set_protocol(self, protocol):
-        """Hand everything from now on to `protocol`, of either kind."""
-        self.use_protocol(protocol)
-
     def use_protocol(self, protocol):
-        self.protocol = protocol
+        Layer.use_protocol(self, protocol)
         self.buffered = isinstance(protocol, _BUFFERED)
         self.receiver = protocol if isinstance(protocol, Receiver) and cython.cast(Receiver, protocol).direct else None
         return 0
-
-    def get_protocol(self):
-        """Return the protocol; None once the connection is closed."""
-        return self.protocol
 
     def is_reading(self):
         """Return whether data may come in: neither paused nor closing."""
@@ -742,68 +693,15 @@ class TLSTransport(Layer):
 
     # ---- writing ---------------------------------------------------------------------------------------------------
 
-    def write(self, data):
-        """Encrypt and send `data` (bytes, bytearray or memoryview) when the turn of the loop ends; never blocks.
-
-        bytes are kept, the other two copied.  Raises TypeError for anything else.
-        https://docs.python.org/3/library/asyncio-protocol.html#asyncio.WriteTransport.write
-        """
-        if type(data) is not bytes:
-            if isinstance(data, (bytearray, memoryview)):
-                data = bytes(data)
-            elif not isinstance(data, bytes):
-                raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
-        if bytes_size(data):
-            if self.no_write:
-                self.refuse_write()
-            else:
-                self.append(data)
-
-    def writelines(self, list_of_data):
-        """Send all chunks of `list_of_data`, in order, as write() would.
-
-        https://docs.python.org/3/library/asyncio-protocol.html#asyncio.WriteTransport.writelines
-        """
-        for data in list_of_data:
-            if type(data) is not bytes:
-                data = bytes(memoryview(data))
-            if not bytes_size(data):
-                continue
-            if self.no_write:
-                self.refuse_write()
-                return
-            self.append(data)
-
-    def refuse_write(self):
-        if self.ignored >= WARN_FROM:
-            logger.warning("SSL connection is closed")
-        self.ignored += 1
-        return 0
-
-    def append(self, data):
-        if self.chunk is None:
-            self.chunk = data
-        elif self.more is None:
-            self.more = [data]
-        else:
-            self.more.append(data)
-        self.size += bytes_size(data)
-        if self.size > self.high:
-            self.push()
-        elif not self.dirty:
-            if self.loop.entry == cython.NULL:
-                self.flush()  # no turn runs whose end would send it
-            else:
-                self.dirty = True
-                self.loop.mark_dirty(self)
-        return 0
+    def complaint(self):
+        return "SSL connection is closed"
 
     def flush(self):
         """The turn ended: send what was written in it."""
         self.dirty = False
         if self.size and self.phase == OPEN:
             self.encrypt()
-            self.water_rises()
+            self.pause_when_full()
         if self.phase < LOST and not self.working:
             self.answer()
         return 0
@@ -811,7 +709,7 @@ class TLSTransport(Layer):
     def push(self):
         """More is queued than the high-water mark allows."""
         self.encrypt()
-        self.water_rises()
+        self.pause_when_full()
         return 0
 
     def congested(self):
@@ -833,7 +731,7 @@ class TLSTransport(Layer):
                 count = self.encrypt_piece(batch)
                 if count < 0:
                     break
-                self.drop_encrypted(count)
+                self.drop_sent(count)
                 batch -= count
             if self.phase >= LOST:
                 break  # a callback of OpenSSL's has ended it
@@ -850,8 +748,8 @@ class TLSTransport(Layer):
         """Encrypt what stands first, small chunks joined to one record; a count or the session's answer."""
         joined: cython.char[16384]
         session: Session = self.session
-        data: cython.p_char = bytes_at(self.chunk) + self.taken
-        size: cython.Py_ssize_t = bytes_size(self.chunk) - self.taken
+        data: cython.p_char = bytes_at(self.chunk) + self.sent
+        size: cython.Py_ssize_t = bytes_size(self.chunk) - self.sent
         part: cython.Py_ssize_t
         place: cython.Py_ssize_t
         answer: cython.Py_ssize_t = WANT_READ
@@ -880,38 +778,6 @@ class TLSTransport(Layer):
         finally:
             self.working = False
         return answer if held is not None else 0
-
-    def drop_encrypted(self, count):
-        """Take `count` bytes off the front of the queue."""
-        left: cython.Py_ssize_t
-        if self.size <= count:
-            self.forget_queue()
-            return 0
-        self.size -= count
-        while True:
-            left = bytes_size(self.chunk) - self.taken
-            if count < left:
-                self.taken += count
-                return 0
-            count -= left
-            self.taken = 0
-            self.chunk = self.more[self.first]
-            self.more[self.first] = None
-            self.first += 1
-            if self.first == len(self.more):
-                self.more = None
-                self.first = 0
-            elif self.first >= 1024:
-                del self.more[: self.first]
-                self.first = 0
-
-    def forget_queue(self):
-        self.size = 0
-        self.taken = 0
-        self.first = 0
-        self.more = None
-        self.chunk = None
-        return 0
 
     def transmit_outgoing(self):
         """Give the transport below what the session has encrypted."""
@@ -950,70 +816,22 @@ class TLSTransport(Layer):
             return self.size + self.stream.size
         return self.size + (0 if self.lower is None else self.lower.get_write_buffer_size())
 
-    def water_rises(self):
-        if not self.protocol_paused and self.phase < LOST and self.unsent() > self.high:
-            self.pause_protocol()
-        return 0
+    def usual_high(self):
+        return HIGH_WATER
 
-    def get_write_buffer_size(self):
-        """Return how many bytes are not sent yet, encrypted or not."""
-        return self.unsent()
-
-    def get_write_buffer_limits(self):
-        """Return (low, high) in bytes."""
-        return (self.low, self.high)
-
-    def set_write_buffer_limits(self, high=None, low=None):
-        """Set at how many unsent bytes pause_writing() and resume_writing() are called.
-
-        Raises ValueError unless high >= low >= 0.
-        https://docs.python.org/3/library/asyncio-protocol.html#asyncio.WriteTransport.set_write_buffer_limits
-        """
-        self.low, self.high = water_marks(low, high, HIGH_WATER)
+    def marks_moved(self):
+        self.offer = self.high
         if self.size:
-            self.push()
-        else:
-            self.water_rises()
-
-    def pause_protocol(self):
-        self.protocol_paused = True
-        try:
-            self.protocol.pause_writing()
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            self.loop.call_exception_handler(
-                {
-                    "message": "protocol.pause_writing() failed",
-                    "exception": error,
-                    "transport": self,
-                    "protocol": self.protocol,
-                }
-            )
-        return 0
+            self.encrypt()
+        return self.pause_when_full()
 
     def resume_protocol(self):
-        failure = None
         entered: cython.bint = self.enter()
-        self.protocol_paused = False
         try:
-            self.protocol.resume_writing()
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            failure = error
+            Layer.resume_protocol(self)
         finally:
             if entered:
                 PyContext_Exit(self.context)
-        if failure is not None:
-            self.loop.call_exception_handler(
-                {
-                    "message": "protocol.resume_writing() failed",
-                    "exception": failure,
-                    "transport": self,
-                    "protocol": self.protocol,
-                }
-            )
         return 0
 
     # ---- what is asked for -----------------------------------------------------------------------------------------
@@ -1064,30 +882,10 @@ class TLSTransport(Layer):
         return bool(self.paused)
 
     @property
-    def _loop(self):
-        return self.loop
-
-    @property
-    def _protocol(self):
-        return self.protocol
-
-    @property
     def _waited_for(self):
         if isinstance(self.protocol, TLSTransport):
             return self.protocol
         return cython.cast(Receiver, self.protocol).awaited(True) if isinstance(self.protocol, Receiver) else None
-
-    @property
-    def _closing(self):
-        return self.phase >= CLOSING
-
-    @property
-    def _protocol_paused(self):
-        return bool(self.protocol_paused)
-
-    @property
-    def _conn_lost(self):
-        return (1 if self.phase >= LOST else 0) + self.ignored
 
     def _force_close(self, exc):
         self.lose(exc)
@@ -1106,6 +904,9 @@ class TLSTransport(Layer):
             info.append("read=idle" if self.paused else "read=polling")
             info.append(f"write=<bufsize={self.unsent()}>")
         return f"<{' '.join(info)}>"
+
+
+own_methods(TLSTransport)
 
 
 def make_tls(
@@ -1127,7 +928,7 @@ def make_tls(
     transport.scratch = scratch_of(loop)
     transport.waiter = waiter
     transport.made = made
-    transport.high = HIGH_WATER
-    transport.low = HIGH_WATER // 4
+    transport.use_usual_marks()
+    transport.offer = transport.high
     transport.use_protocol(protocol)
     return transport
