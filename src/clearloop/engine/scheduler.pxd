@@ -104,6 +104,7 @@ cdef class Scheduler:
     cdef int check_closed(self) except -1
     cdef int check_callback(self, object callback, str method) except -1
     cdef int drop_all(self) except -1
+    cdef object common_context(self)
     cdef double seconds(self) except? -1
     cdef TimerHandle add_timer(self, double when, object callback, object args, object context, str method)
     cdef int finish_step(self) except -1

@@ -17,11 +17,12 @@ from asyncio.log import logger
 
 import cython
 from cython.cimports.clearloop.engine.current import clear_current
-from cython.cimports.clearloop.engine.handle import Handle, new_handle
+from cython.cimports.clearloop.engine.handle import ALONE, COMMON, Handle, new_handle
 from cython.cimports.clearloop.engine.ring import ring_init, ring_pop, ring_prefetch, ring_push, ring_resize, ring_size
 from cython.cimports.clearloop.engine.runnable import Runnable, Source
-from cython.cimports.clearloop.engine.shared_handle import new_shared_handle
+from cython.cimports.clearloop.engine.shared_handle import SharedHandle, new_shared_handle
 from cython.cimports.clearloop.engine.timers import TimerHandle, Timers, nanoseconds, new_timer_handle
+from cython.cimports.clearloop.system.bindings import binds_the_same, find_bindings
 from cython.cimports.clearloop.system.capi import (
     Py_DECREF_raw,
     Py_INCREF_raw,
@@ -145,7 +146,10 @@ class Scheduler:
         """
         if self.closed:
             self.check_closed()
-        handle: Handle = new_handle(self, callback, args, context)
+        common = self.common_context() if context is None else context
+        handle: Handle = new_handle(self, callback, args, common)
+        if context is None:
+            handle.snapshot = ALONE if common is None else COMMON
         if self.debug:
             self.check_thread()
             self.check_callback(callback, "call_soon")
@@ -164,7 +168,10 @@ class Scheduler:
         """
         if self.closed:
             self.check_closed()
-        handle: Handle = new_shared_handle(self, callback, args, context)
+        common = self.common_context() if context is None else context
+        handle: Handle = new_shared_handle(self, callback, args, common)
+        if context is None:
+            handle.snapshot = ALONE if common is None else COMMON
         if self.debug:
             self.check_callback(callback, "call_soon_threadsafe")
             handle.note = [format_helpers.extract_stack(), None]
@@ -174,6 +181,19 @@ class Scheduler:
         if self.poller.waiting == 1:
             self.poller.wake()
         return handle
+
+    def common_context(self):
+        """The context of the callback that was scheduled last, if it waits and binds what is current; else None."""
+        if ring_size(cython.address(self.ready)) == 0:
+            return None
+        last = cython.cast(object, self.ready.items[(self.ready.tail - 1) & self.ready.mask])
+        if type(last) is not Handle and type(last) is not SharedHandle:
+            return None
+        handle: Handle = cython.cast(Handle, last)
+        if handle.snapshot == 0 or not binds_the_same(cython.cast(cython.pointer(PyObject), handle.context)):
+            return None
+        handle.snapshot = COMMON
+        return handle.context
 
     def call_later(self, delay, callback, *args, context=None):
         """Run `callback(*args)` after `delay` seconds.
@@ -919,3 +939,5 @@ def clear_queues(loop):
 
 newest = cython.NULL
 install_extra(Scheduler, visit_queues, clear_queues)
+
+find_bindings()
