@@ -15,6 +15,7 @@ import pytest
 from process_tools import children, nothing_left, reports, run, until
 
 import clearloop
+from clearloop.process.launch import CAN_SPAWN
 from descriptors import open_descriptors, opened_since
 
 CAT = ("cat",)
@@ -449,6 +450,28 @@ def test_signals_are_as_popen_leaves_them():
             signal.signal(signal.SIGUSR1, before)
 
     run(main())
+
+
+@pytest.mark.skipif(not CAN_SPAWN, reason="children are started by Popen here")
+def test_what_is_not_wanted_needs_no_popen(monkeypatch):
+    """Libraries hand on every parameter that they have, at its default."""
+
+    def refuse(*arguments):
+        raise AssertionError("forked by Popen")
+
+    monkeypatch.setattr(subprocess, "_fork_exec", refuse)
+
+    async def main():
+        nothing = dict.fromkeys(("preexec_fn", "startupinfo", "user", "group", "extra_groups", "cwd", "env"))
+        child = await asyncio.create_subprocess_exec(
+            "true", **nothing, creationflags=0, start_new_session=False, pass_fds=(), umask=-1
+        )
+        assert await child.wait() == 0
+        with pytest.raises(AssertionError, match="forked by Popen"):
+            await asyncio.create_subprocess_exec("true", user=os.getuid())
+
+    with nothing_left():
+        run(main())
 
 
 def test_what_runs_python_in_the_child_goes_to_popen():

@@ -34,6 +34,15 @@ _TAKEN = cython.declare(dict, {
     "pipesize": -1,
     "process_group": None,
 })
+# What only Popen can do, and how its callers say that they do not want it: libraries hand on all that they were given
+_UNWANTED = cython.declare(dict, {
+    "preexec_fn": None,
+    "startupinfo": None,
+    "creationflags": 0,
+    "user": None,
+    "group": None,
+    "extra_groups": None,
+})
 _PIPE = cython.declare(object, subprocess.PIPE)
 _STDOUT = cython.declare(object, subprocess.STDOUT)
 _DEVNULL = cython.declare(object, subprocess.DEVNULL)
@@ -57,6 +66,8 @@ def _child(pid: cython.int, pidfd: cython.int, ends: dict, popen) -> Child:
 
 def launch(args, shell, stdin, stdout, stderr, bufsize, options):
     """Start a child as subprocess.Popen does, and return it; raises what Popen raises."""
+    if options:
+        options = {name: value for name, value in options.items() if not _is_unwanted(name, value)}
     if (
         CAN_SPAWN
         and (not options or (options.keys() <= _TAKEN.keys() and _usual(options)))
@@ -66,6 +77,11 @@ def launch(args, shell, stdin, stdout, stderr, bufsize, options):
     ):
         return _by_vfork(args, shell, stdin, stdout, stderr, {**_TAKEN, **options} if options else _TAKEN)
     return _by_popen(args, shell, stdin, stdout, stderr, bufsize, options)
+
+
+@cython.cfunc
+def _is_unwanted(name, value) -> cython.bint:
+    return name in _UNWANTED and value is _UNWANTED[name]
 
 
 @cython.cfunc
