@@ -1,10 +1,9 @@
 """What a running process says of its tasks and its loops."""
 
 import json
-import os
 
 import pytest
-from watched import Watched, wait_for
+from watched import wait_for, watched_programs
 
 from clearloop.show.process import Process, Refused, Unreachable
 
@@ -107,14 +106,8 @@ EVERY_KIND = """
 
 @pytest.fixture(scope="module")
 def place():
-    watched = Watched()
-    before = os.environ.get("XDG_RUNTIME_DIR")
-    os.environ["XDG_RUNTIME_DIR"] = watched.runtime
-    yield watched
-    watched.close()
-    os.environ.pop("XDG_RUNTIME_DIR")
-    if before is not None:
-        os.environ["XDG_RUNTIME_DIR"] = before
+    with watched_programs() as programs:
+        yield programs
 
 
 @pytest.fixture(scope="module")

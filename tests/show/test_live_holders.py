@@ -1,9 +1,8 @@
 """Who holds the lock that a task waits for: as it is, or not at all."""
 
-import os
 
 import pytest
-from watched import Watched, wait_for
+from watched import wait_for, watched_programs
 
 from clearloop.show.process import Process
 
@@ -143,14 +142,8 @@ UNKNOWN = ["callback", "asyncio_plain", "asyncio_condition_plain"]
 
 @pytest.fixture(scope="module")
 def place():
-    watched = Watched()
-    before = os.environ.get("XDG_RUNTIME_DIR")
-    os.environ["XDG_RUNTIME_DIR"] = watched.runtime
-    yield watched
-    watched.close()
-    os.environ.pop("XDG_RUNTIME_DIR")
-    if before is not None:
-        os.environ["XDG_RUNTIME_DIR"] = before
+    with watched_programs() as programs:
+        yield programs
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Programs that answer: each in a process of its own, with a folder for its socket that nobody else uses."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -81,3 +82,18 @@ class Watched:
             process.stdin.close()
             process.stdout.close()
         shutil.rmtree(self.runtime, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def watched_programs():
+    """A Watched whose programs this process finds, too."""
+    programs = Watched()
+    before = os.environ.get("XDG_RUNTIME_DIR")
+    os.environ["XDG_RUNTIME_DIR"] = programs.runtime
+    try:
+        yield programs
+    finally:
+        programs.close()
+        os.environ.pop("XDG_RUNTIME_DIR")
+        if before is not None:
+            os.environ["XDG_RUNTIME_DIR"] = before
