@@ -7,6 +7,8 @@ recent = import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in $(candidates); do $$p -c '$(recent)' 2>/dev/null && echo $$p && exit; done; echo python3)
 VENV ?= .venv
 ARGS ?=
+# up to so many tests of a group that failed are run once more, alone, and named if they pass then
+AGAIN ?= 0
 
 version := $(shell $(PYTHON) -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])' 2>/dev/null)
 python := $(VENV)/bin/python
@@ -27,7 +29,7 @@ long := --ignore=tests/offload/test_jobs_under_fault.py --ignore=tests/net/test_
 
 # A process each: what real programs leave in memory and in threads is nothing for tests that collect garbage, count
 # threads, or watch.  Two of them run side by side (tools/run_groups.py); tests that watch what blocks run alone.
-pytest = $(python) tools/run_groups.py $(1) -- $(2) $(ARGS)
+pytest = $(python) tools/run_groups.py --again $(AGAIN) $(1) -- $(2) $(ARGS)
 
 .PHONY: demo test test-engine bench lint docs build check-wheel clean
 .DEFAULT_GOAL := test
