@@ -1,6 +1,6 @@
 """Runs groups of test folders in a pytest process each, two side by side where there are two processors.
 
-    python tools/run_groups.py --again 3 "tests/engine tests/net" tests/conformance then tests/watch -- ARGUMENTS OF PYTEST
+    python tools/run_groups.py --again 3 "tests/engine tests/net" tests/conformance then tests/watch -- PYTEST ARGUMENTS
 
 Much of a group's time is waiting, the rest one processor's work.  What comes after "then" runs alone, when the others
 have ended, well or badly.  What the first group says is seen as it comes, the others' when they have ended, in order.
