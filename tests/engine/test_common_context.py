@@ -93,7 +93,7 @@ def test_a_burst_of_callbacks_has_one_context_until_they_run():
     before = count()
     for _ in range(1000):
         loop.call_soon(seen.append, None)
-    assert count() <= before + 1
+    assert count() < before + 100  # one, and what other threads have made meanwhile; not one each
     loop.call_soon(loop.stop)
     loop.run_forever()
     assert len(seen) == 1000

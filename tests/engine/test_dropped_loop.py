@@ -5,7 +5,6 @@ The queues are C memory.  The collector sees them through the loop, or the loop 
 
 import asyncio
 import gc
-import os
 import socket
 import warnings
 import weakref
@@ -13,6 +12,7 @@ import weakref
 import pytest
 
 import clearloop
+from descriptors import left_open, open_descriptors
 
 
 class Payload:
@@ -186,12 +186,12 @@ def test_descriptors_of_dropped_loops_are_given_back():
         warnings.simplefilter("ignore")
         dropped()
         gc.collect()
-        before = len(os.listdir("/proc/self/fd"))
+        before = open_descriptors()
         for _ in range(20):
             dropped()
         for _ in range(3):
             gc.collect()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert left_open(before) == set()
 
 
 def test_a_pending_task_of_a_dropped_loop_is_reported():
