@@ -31,6 +31,7 @@ from resident import resident
 
 WORKER = Path(__file__).resolve().parent / "worker.py"
 START_LIMIT = 30.0  # seconds until a server must listen
+SETTLED = 1.5  # seconds until what a runtime sets up beside the program, such as a thread of its own, is there
 
 # What `load` may be: the program in floor/ that is the other side of a server, and the one that is the floor beside it,
 # or the other side of a client.  Every load client knows how it is to speak by the same word.
@@ -239,6 +240,7 @@ def _idle(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) 
                     raise Failed("the server hung up")
 
         connect(count // 10)
+        time.sleep(SETTLED)
         before = resident(server.pid)
         connect(count)
         return (resident(server.pid) - before) / count
