@@ -56,7 +56,8 @@ class Settings:
 
     @property
     def warm_up(self) -> float:
-        return min(0.3, self.seconds / 2)
+        """Seconds: what a program and its interpreter do once, at first, is not the price of a request."""
+        return self.seconds / 2 if self.quick else 0.3
 
     @property
     def limit(self) -> float:
@@ -250,7 +251,6 @@ def _startup(scenario: catalog.Scenario, loop: str, heap: str, settings: Setting
     """The second of two runs: the first leaves the bytecode that an installed package brings along, for all alike."""
     command = [sys.executable, "-c", scenario.body(loops.base(loop))]
     environment = loops.environment(loop)
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     for _ in range(2):
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=START_LIMIT, check=False

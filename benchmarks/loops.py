@@ -63,6 +63,7 @@ def environment(name: str = "") -> dict[str, str]:
         env["PYTHONPATH"] = os.pathsep.join(filter(None, (env.get("PYTHONPATH", ""), str(source))))
     env.pop("PYTHONASYNCIODEBUG", None)
     env.pop("PYTHONDEVMODE", None)
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # what is installed has its bytecode
     for setting in ("CLEARLOOP_WATCH", "CLEARLOOP_SLOW", "CLEARLOOP_RECORD", "CLEARLOOP_RECORD_ALL"):
         env.pop(setting, None)
     return env | VARIANTS.get(name, {})

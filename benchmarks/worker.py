@@ -8,7 +8,7 @@ work which a loop moves to a thread of its own is not free.
 from __future__ import annotations
 
 import asyncio
-import importlib.util
+import importlib
 import json
 import resource
 import signal
@@ -94,8 +94,10 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     scenario = next(s for s in catalog.every_scenario() if s.name == order["scenario"])
     for module in scenario.requires:
-        if importlib.util.find_spec(module) is None:
-            return say(skip=f"{module} is not installed")
+        try:
+            importlib.import_module(module)  # before there is a loop that it would block, as programs do
+        except ModuleNotFoundError as missing:
+            return say(skip=f"{missing.name} is not installed")
     name, quick = order["loop"], order["quick"]
     own = name == loops.OURS and scenario.api == "own"
     api = importlib.import_module(loops.OURS) if own else asyncio

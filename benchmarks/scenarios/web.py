@@ -74,9 +74,14 @@ _GET = {"load": "http", "connections": CONNECTIONS}
 
 SCENARIOS = [
     Scenario(
-        "uvicorn + httptools", SERVER, uvicorn_server, Goal(1.05), requires=("uvicorn", "httptools"), **_GET
+        "uvicorn + httptools",
+        SERVER,
+        uvicorn_server,
+        Goal(1.05),
+        requires=("httptools", "uvicorn.protocols.http.httptools_impl"),
+        **_GET,
     ),
-    Scenario("aiohttp server", SERVER, aiohttp_server, Goal(1.05), requires=("aiohttp",), **_GET),
+    Scenario("aiohttp server", SERVER, aiohttp_server, Goal(1.05), requires=("aiohttp.web",), **_GET),
     Scenario(
         "aiohttp client",
         CLIENT,

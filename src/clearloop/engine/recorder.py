@@ -36,7 +36,7 @@ from cython.cimports.clearloop.system.callables import (
     is_static_type,
 )
 from cython.cimports.clearloop.system.capi import Py_DECREF_raw, PyThread_get_thread_ident, type_of
-from cython.cimports.clearloop.system.clock import coarse_ns, monotonic_ns
+from cython.cimports.clearloop.system.clock import monotonic_ns
 from cython.cimports.clearloop.system.probe import Probe
 from cython.cimports.clearloop.system.recording import (
     JOB,
@@ -57,7 +57,6 @@ from cython.cimports.cpython.ref import PyObject
 from cython.cimports.libc.stdint import int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from cython.cimports.libc.string import memcpy, memset
 
-SEND_TOGETHER = cython.declare(cython.Py_ssize_t, 64)  # see Scheduler.mark_dirty
 LONGEST_NAME = cython.declare(cython.Py_ssize_t, 8 * 24)  # bytes
 
 _logger = cython.declare(object, logging.getLogger("asyncio"))
@@ -132,11 +131,7 @@ class Recorder(Scheduler):
                 task = self.open_step(entry, now, place)
             cython.cast(Runnable, entry).run()
             # a lone source's bytes belong to the last step; what many have written, to none of them
-            if self.dirty_size and (
-                (count == 0 and self.dirty_size == 1)
-                or self.dirty_size >= SEND_TOGETHER
-                or coarse_ns() != probe.polled
-            ):
+            if self.dirty_size and ((count == 0 and self.dirty_size == 1) or self.send_now()):
                 self.flush_dirty()
             ended = monotonic_ns()
             if recorded:

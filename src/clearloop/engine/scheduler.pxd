@@ -71,6 +71,7 @@ cdef class Scheduler:
     cdef PyObject** dirty
     cdef Py_ssize_t dirty_size
     cdef Py_ssize_t dirty_capacity
+    cdef int64_t sent            # the coarse clock's tick at the last poll, or when bytes were sent between two steps
 
     # unfinished tasks: an intrusive list of owned references (engine/task.py)
     cdef PyObject* first_task
@@ -97,6 +98,7 @@ cdef class Scheduler:
     cdef int note_task(self, Runnable task) except -1
     cdef int note_name(self, Runnable task) except -1
     cdef int note_eager_step(self, Runnable task, int64_t began) except -1
+    cdef bint send_now(self) noexcept
     cdef int flush_dirty(self) except -1
     cdef int mark_dirty(self, Source source) except -1
     cdef int enqueue(self, Runnable entry) except -1

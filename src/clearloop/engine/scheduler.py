@@ -496,6 +496,7 @@ class Scheduler:
                 ring_push(cython.address(self.ready), source)
         self.since_poll = 0
         ticked: int64_t = coarse_ns()
+        self.sent = ticked
         if ticked != self.probe.polled:
             if self.tape.records != cython.NULL:
                 self.tape.credits += (ticked - self.probe.polled) // CREDIT_NS
@@ -551,7 +552,7 @@ class Scheduler:
             if self.current_set and not cython.cast(Runnable, entry).is_task:
                 self.leave_task()
             cython.cast(Runnable, entry).run()
-            if self.dirty_size and (self.dirty_size >= SEND_TOGETHER or coarse_ns() != probe.polled):
+            if self.dirty_size and self.send_now():
                 self.flush_dirty()
             if probe.slow:
                 self.was_slow(count, False)
@@ -662,7 +663,7 @@ class Scheduler:
         Sending for many connections in one go costs less than sending after each step: the kernel's code and data
         stay in the caches, and a peer on this machine is woken once for many answers (16.3 against 25.3 µs for a
         request to aiohttp).  So that no answer waits long for the steps of others, SEND_TOGETHER of them are enough
-        to send, and in a turn that takes longer than a tick of the coarse clock every step's bytes leave at its end.
+        to send, and in a long turn they leave with every tick of the coarse clock (send_now()).
         """
         if self.dirty_size == self.dirty_capacity:
             capacity: cython.Py_ssize_t = 2 * self.dirty_capacity if self.dirty_capacity else 16
@@ -681,6 +682,16 @@ class Scheduler:
             # written while the loop does not run (before run_forever, between runs): nothing would end this step
             self.flush_dirty()
         return 0
+
+    def send_now(self):
+        """Whether what the steps have written is to be sent before the turn ends."""
+        if self.dirty_size >= SEND_TOGETHER:
+            return True
+        ticked: int64_t = coarse_ns()
+        if ticked == self.sent:
+            return False
+        self.sent = ticked
+        return True
 
     def flush_dirty(self):
         source: cython.pointer(PyObject)
