@@ -24,6 +24,7 @@ from cython.cimports.clearloop.net.peers import INBOX, Peers
 from cython.cimports.clearloop.net.sockops import descriptor
 from cython.cimports.clearloop.net.transports import Transports
 from cython.cimports.clearloop.net.watermarks import Marked
+from cython.cimports.clearloop.system.attributes import attributes_later
 from cython.cimports.clearloop.system.callables import handler_in
 from cython.cimports.clearloop.system.capi import (
     Py_DECREF_raw,
@@ -73,6 +74,9 @@ _COMPLAIN_AFTER = cython.declare(cython.Py_ssize_t, 5)
 @cython.cclass
 class DatagramTransport(Marked):
     """https://docs.python.org/3/library/asyncio-protocol.html#asyncio.DatagramTransport"""
+
+    def __cinit__(self):
+        attributes_later(self)
 
     def __init__(self, loop: Scheduler, sock, protocol, remote=None, waiter=None, extra=None):
         peers = getattr(loop, "_datagram_peers", None)

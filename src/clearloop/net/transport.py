@@ -33,6 +33,7 @@ from cython.cimports.clearloop.net.sockops import descriptor
 from cython.cimports.clearloop.net.stream_reading import Receiver, StreamReading
 from cython.cimports.clearloop.net.transports import Transports
 from cython.cimports.clearloop.net.watermarks import HIGH
+from cython.cimports.clearloop.system.attributes import attributes_later
 from cython.cimports.clearloop.system.callables import handler_in
 from cython.cimports.clearloop.system.capi import PyContext_CopyCurrent, PyContext_Exit, exiting
 from cython.cimports.clearloop.system.epoll import close_fd
@@ -83,6 +84,9 @@ class StreamTransport(StreamReading):
         return _TRANSPORT
 
     # ---- life ------------------------------------------------------------------------------------------------------
+
+    def __cinit__(self):
+        attributes_later(self)
 
     def __init__(self):
         raise TypeError("a transport is made by its loop")  # without one, every method would crash

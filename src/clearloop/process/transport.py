@@ -20,6 +20,7 @@ from cython.cimports.clearloop.engine.future import Future, new_future
 from cython.cimports.clearloop.engine.handle import new_handle
 from cython.cimports.clearloop.engine.ring import ring_push
 from cython.cimports.clearloop.process.launch import Child, launch
+from cython.cimports.clearloop.system.attributes import attributes_later
 from cython.cimports.clearloop.system.capi import PyContext_CopyCurrent, exiting
 
 from clearloop.net.pipe_transport import adopt_read, adopt_write
@@ -38,6 +39,7 @@ class ChildTransport:
 
     def __cinit__(self):
         self.closed = True  # nothing to close yet
+        attributes_later(self)
 
     def __init__(
         self, loop, protocol, args, shell: cython.bint, stdin, stdout, stderr, bufsize, by_thread: cython.bint, extra,

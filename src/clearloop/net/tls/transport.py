@@ -33,6 +33,7 @@ from cython.cimports.clearloop.net.tls.scratch import ROOM, Scratch, scratch_of
 from cython.cimports.clearloop.net.tls.session import CLOSED as NOTIFIED
 from cython.cimports.clearloop.net.tls.session import DONE, RECORD, WANT_READ, WANT_WRITE, Session
 from cython.cimports.clearloop.net.transport import StreamTransport
+from cython.cimports.clearloop.system.attributes import attributes_later
 from cython.cimports.clearloop.system.callables import handler_in
 from cython.cimports.clearloop.system.capi import (
     Py_DECREF_raw,
@@ -70,6 +71,9 @@ class TLSTransport(Layer):
 
     _start_tls_compatible = True
     _sendfile_compatible = asyncio.constants._SendfileMode.FALLBACK  # the kernel cannot encrypt a file for us
+
+    def __cinit__(self):
+        attributes_later(self)
 
     @property
     def __class__(self):
