@@ -6,6 +6,7 @@ from clearloop.net.transport cimport StreamTransport
 
 cdef class Pipe(StreamTransport):
     cdef object pipe    # the program's file object; None for a descriptor of our own until somebody asks for one
+    cdef object raw     # the same, or what it buffers, if it is read how it is closed; else None
     cdef object mark    # net/nonblocking.py: what to restore; or None
     cdef bint own_fd    # fd is a duplicate: `pipe` does not close it
     cdef bint elastic   # a child's pipe that may be widened

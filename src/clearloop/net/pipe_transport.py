@@ -37,15 +37,28 @@ from cython.cimports.clearloop.system.methods import bytes_at, bytes_of_size_raw
 from cython.cimports.clearloop.system.own_methods import own_methods
 from cython.cimports.clearloop.system.pipes import read_fd, readv, widen_pipe, write_fd, writev
 from cython.cimports.clearloop.system.poller import FAULT, HANGUP, PEER_CLOSED, READABLE, WRITABLE
+from cython.cimports.clearloop.system.sockets import first_int
 from cython.cimports.libc.errno import EAGAIN, EBADF, EINTR, errno
 from cython.cimports.libc.stdint import uint32_t
 from cython.cimports.libc.string import memcpy
 
 from clearloop.net.nonblocking import make_nonblocking
+from clearloop.net.sockops import descriptor_comes_first
 
 _READ_TRANSPORT = cython.declare(object, asyncio.ReadTransport)
 _WRITE_TRANSPORT = cython.declare(object, asyncio.WriteTransport)
 _EIO = cython.declare(object, error_numbers.EIO)
+
+
+def _file_begins_with_its_descriptor():
+    try:
+        reading, writing = os.pipe()
+    except OSError:  # no descriptors left
+        return False
+    return descriptor_comes_first(io.FileIO, io.FileIO(reading), io.FileIO(writing, "w"))
+
+
+_DIRECT = cython.declare(cython.bint, _file_begins_with_its_descriptor())
 
 PIPE_SIZE = cython.declare(cython.Py_ssize_t, 64 * 1024)  # what a pipe holds, unless somebody has changed it
 PART_SIZE = cython.declare(cython.Py_ssize_t, 4 * PIPE_SIZE + 64)  # a part that reads fill to the end asks once more
@@ -89,6 +102,9 @@ class Pipe(StreamTransport):
                 os.close(fd)
             raise
         self.pipe = pipe
+        if _DIRECT and not self.own_fd:
+            raw = pipe.raw if type(pipe) is io.BufferedReader or type(pipe) is io.BufferedWriter else pipe
+            self.raw = raw if type(raw) is io.FileIO else None
         self.extra = {"pipe": pipe}
         if extra:
             self.extra.update(extra)
@@ -104,6 +120,8 @@ class Pipe(StreamTransport):
 
     def live(self):
         """The descriptor; -1 when somebody has closed the file object, and the number may be another's by now."""
+        if self.raw is not None:
+            return self.fd if first_int(self.raw) == self.fd else -1
         if self.pipe is None or self.own_fd:
             return self.fd
         try:
@@ -175,6 +193,7 @@ class Pipe(StreamTransport):
         self.protocol = None
         self.receiver = None
         self.mark = None
+        self.raw = None
         try:
             if mark is not None:
                 mark.release(fd, alive)

@@ -76,10 +76,14 @@ if _buffer == cython.NULL:
     raise MemoryError()
 
 
-def _descriptor_comes_first():
-    """Whether the socket object begins with its descriptor, as first_int reads it."""
-    one, other = socket.socketpair()
+def descriptor_comes_first(kind, one, other):
+    """Whether objects of the type `kind`, as these two, begin with their descriptor, as first_int reads it.
+
+    Both are closed.
+    """
     try:
+        if sys.implementation.name != "cpython" or kind.__basicsize__ < 24:
+            return False
         seen = [first_int(one), first_int(other)] == [one.fileno(), other.fileno()]
         one.close()
         return seen and first_int(one) == -1
@@ -88,10 +92,7 @@ def _descriptor_comes_first():
         other.close()
 
 
-_DIRECT = cython.declare(
-    cython.bint,
-    sys.implementation.name == "cpython" and _socket.socket.__basicsize__ >= 24 and _descriptor_comes_first(),
-)
+_DIRECT = cython.declare(cython.bint, descriptor_comes_first(_socket.socket, *socket.socketpair()))
 
 
 def descriptor(sock):

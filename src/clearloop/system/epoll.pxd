@@ -13,6 +13,16 @@ cdef extern from *:
     #include <sys/epoll.h>
     #include <sys/eventfd.h>
     #include <sys/syscall.h>
+    /* By number, as recv and send (sockets.pxd), and where the machine has it. */
+    static inline int clearloop_epoll_wait(int fd, struct epoll_event *events, int size, int milliseconds) {
+    #if defined(SYS_epoll_wait)
+        return (int) syscall(SYS_epoll_wait, (long) fd, events, (long) size, (long) milliseconds);
+    #elif defined(SYS_epoll_pwait)
+        return (int) syscall(SYS_epoll_pwait, (long) fd, events, (long) size, (long) milliseconds, (void *) 0, (size_t) 8);
+    #else
+        return epoll_wait(fd, events, size, milliseconds);
+    #endif
+    }
     /* By number: the wrapper is younger (glibc 2.35) than the systems that wheels are built on. */
     static int clearloop_epoll_pwait2(int fd, struct epoll_event *events, int size, const struct timespec *timeout) {
     #if !defined(SYS_epoll_pwait2) && (defined(__x86_64__) || defined(__aarch64__))
@@ -38,7 +48,7 @@ cdef extern from *:
     #define epoll_data_t clearloop_epoll_data
     #define epoll_create1(flags) (errno = ENOSYS, -1)
     #define epoll_ctl(epoll_fd, operation, fd, event) ((void) (event), errno = ENOSYS, -1)
-    #define epoll_wait(epoll_fd, events, size, timeout) ((void) (events), errno = ENOSYS, -1)
+    #define clearloop_epoll_wait(epoll_fd, events, size, timeout) ((void) (events), errno = ENOSYS, -1)
     #define clearloop_epoll_pwait2(epoll_fd, events, size, timeout) ((void) (events), errno = ENOSYS, -1)
     #define clearloop_eventfd(initial, flags) (errno = ENOSYS, -1)
     #define clearloop_eventfd_write(fd, value) (errno = ENOSYS, -1)
@@ -53,7 +63,7 @@ cdef extern from *:
         epoll_data_t data
     int epoll_create1(int flags) nogil
     int epoll_ctl(int epoll_fd, int operation, int fd, epoll_event* event) nogil
-    int epoll_wait(int epoll_fd, epoll_event* events, int size, int timeout) nogil
+    int epoll_wait "clearloop_epoll_wait"(int epoll_fd, epoll_event* events, int size, int timeout) nogil
     int epoll_pwait2 "clearloop_epoll_pwait2"(int fd, epoll_event* events, int size, const timespec* timeout) nogil
     int EPOLL_CLOEXEC, EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLL_CTL_DEL, EPOLLIN, EPOLLET
 

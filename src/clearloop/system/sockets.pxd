@@ -107,8 +107,8 @@ cdef extern from *:
     #include <netinet/in.h>
     #include <arpa/inet.h>
 
-    /* CPython's socket object begins with its descriptor.  That is nobody's promise, so whoever reads it this way
-       tries it out first (net/sockops.py) and calls fileno() where it does not hold. */
+    /* CPython's socket and file objects begin with their descriptor.  That is nobody's promise, so whoever reads it this
+       way tries it out first (net/sockops.py) and calls fileno() where it does not hold. */
     static int clearloop_first_int(PyObject *o) { return *(int *) ((char *) o + sizeof(PyObject)); }
 
     #define CLEARLOOP_PATH_OFFSET ((int) offsetof(struct sockaddr_un, sun_path))

@@ -129,6 +129,8 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
     }
     return real(fd, message, flags);
 }
+int epoll_wait(int epoll, struct epoll_event *events, int count, int timeout) { FAULT(epoll_wait) return real(epoll, events, count, timeout); }
+int epoll_pwait2(int epoll, struct epoll_event *events, int count, const struct timespec *timeout, const sigset_t *mask) { FAULT(epoll_pwait2) return real(epoll, events, count, timeout, mask); }
 /* What the loop calls by number is one of the calls above. */
 long syscall(long number, ...) {
     static long (*real)(long, ...);
@@ -140,7 +142,10 @@ long syscall(long number, ...) {
     if (real == NULL) *(void **) &real = dlsym(RTLD_NEXT, "syscall");
     if (number == SYS_recvfrom && part[4] == 0) return recv((int) part[0], (void *) part[1], (size_t) part[2], (int) part[3]);
     if (number == SYS_sendto && part[4] == 0) return send((int) part[0], (void *) part[1], (size_t) part[2], (int) part[3]);
+#ifdef SYS_epoll_wait
+    if (number == SYS_epoll_wait) return epoll_wait((int) part[0], (struct epoll_event *) part[1], (int) part[2], (int) part[3]);
+#endif
+    if (number == SYS_epoll_pwait && part[4] == 0) return epoll_wait((int) part[0], (struct epoll_event *) part[1], (int) part[2], (int) part[3]);
+    if (number == SYS_epoll_pwait2) return epoll_pwait2((int) part[0], (struct epoll_event *) part[1], (int) part[2], (const struct timespec *) part[3], (const sigset_t *) part[4]);
     return real(number, part[0], part[1], part[2], part[3], part[4], part[5]);
 }
-int epoll_wait(int epoll, struct epoll_event *events, int count, int timeout) { FAULT(epoll_wait) return real(epoll, events, count, timeout); }
-int epoll_pwait2(int epoll, struct epoll_event *events, int count, const struct timespec *timeout, const sigset_t *mask) { FAULT(epoll_pwait2) return real(epoll, events, count, timeout, mask); }
