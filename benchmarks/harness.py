@@ -15,11 +15,12 @@ import resource
 import select
 import socket
 import ssl
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from resident import resident
 
 WORKER = Path(__file__).resolve().parent / "worker.py"
 START_LIMIT = 30.0  # seconds until a server must listen
+WINDOW = 0.1  # seconds that a process is measured before the next one has its turn
 SETTLED = 1.5  # seconds until what a runtime sets up beside the program, such as a thread of its own, is there
 
 # What `load` may be: the program in floor/ that is the other side of a server, and the one that is the floor beside it,
@@ -53,6 +55,16 @@ CERTIFICATE = native.SOURCES / "localhost.pem"
 class Settings:
     seconds: float
     quick: bool
+    whole: bool = False  # in one part, warm-up included
+
+    @property
+    def windows(self) -> int:
+        """In how many parts a measurement is taken."""
+        return 1 if self.whole else max(round(self.seconds / WINDOW), 1)
+
+    @property
+    def window(self) -> float:
+        return self.seconds / self.windows
 
     @property
     def warm_up(self) -> float:
@@ -80,23 +92,75 @@ class Skipped(Exception):
     """The measurement is not for this machine; the text says why."""
 
 
-def measure(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) -> Outcome:
-    drive = {
-        catalog.STEPS: _steps,
-        catalog.FIGURE: _steps,
-        catalog.CLIENT: _client,
-        catalog.SERVER: _server,
-        catalog.IDLE: _idle,
-        catalog.STARTUP: _startup,
-    }[scenario.kind]
+def measure(pairs: list[tuple[catalog.Scenario, str]], heap: str, settings: Settings) -> list[Outcome]:
+    """One figure for each of `pairs` (a row, and a loop), each from a fresh process.
+
+    Where a process can be measured again and again, all are there at once and take turns, window by window: what a
+    shared machine does to one of them in a second it does to the others too.  The figure is the windows' median.
+    """
+    if heap == "fresh":
+        settings = dataclasses.replace(settings, whole=True)  # the end of a window's connections would warm the heap
+    candidates = [_Candidate(scenario, loop, heap, settings) for scenario, loop in pairs]
     try:
-        return Outcome(figure=drive(scenario, loop, heap, settings))
-    except Skipped as why:
-        return Outcome(skip=str(why))
-    except native.NoCompiler as why:
-        return Outcome(skip=str(why))
-    except (Failed, OSError) as why:
-        return Outcome(error=str(why) or type(why).__name__)
+        for candidate in candidates:
+            candidate.start()
+        for turn in range(settings.windows):
+            for candidate in reversed(candidates) if turn % 2 else candidates:
+                candidate.window()
+    finally:
+        for candidate in candidates:
+            candidate.end()
+    return [candidate.outcome() for candidate in candidates]
+
+
+class _Candidate:
+    """One loop on one row: its process, from start() to end(), and what was measured; what goes wrong is kept."""
+
+    def __init__(self, scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) -> None:
+        self._what = (scenario, loop, heap, settings)
+        self._stack = contextlib.ExitStack()
+        self._measured: Callable[[], float] | None = None
+        self._figures: list[float] = []
+        self._failure: Outcome | None = None
+
+    def start(self) -> None:
+        """Until it can be measured; a process that can be measured only once is, and ends."""
+        kind = self._what[0].kind
+        with self._failures():
+            if kind in ONCE:
+                self._figures.append(ONCE[kind](*self._what))
+            else:
+                self._measured = self._stack.enter_context(WINDOWED[kind](*self._what))
+
+    def window(self) -> None:
+        with self._failures():
+            if self._measured is not None:
+                self._figures.append(self._measured())
+
+    def end(self) -> None:
+        self._stack.close()
+
+    def outcome(self) -> Outcome:
+        return self._failure or Outcome(figure=statistics.median(self._figures))
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            try:
+                yield
+            except Failed as failure:
+                # _running() adds what the child has said
+                self._stack.__exit__(type(failure), failure, failure.__traceback__)
+                raise
+        except (Skipped, native.NoCompiler) as why:
+            self._fail(Outcome(skip=str(why)))
+        except (Failed, OSError) as why:
+            self._fail(Outcome(error=str(why) or type(why).__name__))
+
+    def _fail(self, outcome: Outcome) -> None:
+        self._failure = self._failure or outcome
+        self._measured = None
+        self._stack.close()
 
 
 def _order(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings, **more: Any) -> list[str]:
@@ -112,16 +176,23 @@ def _order(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings,
 
 
 @contextlib.contextmanager
-def _running(command: list[str], together: bool = False, loop: str = "") -> Iterator[subprocess.Popen[bytes]]:
+def _running(
+    command: list[str], together: bool = False, loop: str = "", commands: bool = False
+) -> Iterator[subprocess.Popen[bytes]]:
     """The child, killed at the end; what it wrote to stderr is told when the measurement fails.
 
+    `commands`: its standard input is a pipe.
     Children that run `together` share one CPU.  With one request in flight two processes take turns sleeping,
     and on two CPUs the price of waking an idle one (in a virtual machine several times that of the request)
     would be the figure, or would not be, depending on what else the machine does.
     """
     with tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=loops.environment(loop)
+            command,
+            stdin=subprocess.PIPE if commands else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=loops.environment(loop),
         )
         try:
             if together:
@@ -138,6 +209,9 @@ def _running(command: list[str], together: bool = False, loop: str = "") -> Iter
             child.wait()
             assert child.stdout is not None
             child.stdout.close()
+            if child.stdin is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    child.stdin.close()
 
 
 def _answer(child: subprocess.Popen[bytes], limit: float) -> dict[str, Any]:
@@ -165,7 +239,26 @@ def _answer(child: subprocess.Popen[bytes], limit: float) -> dict[str, Any]:
     return answer
 
 
-def _steps(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) -> float:
+@contextlib.contextmanager
+def _steps(
+    scenario: catalog.Scenario, loop: str, heap: str, settings: Settings, **more: Any
+) -> Iterator[Callable[[], float]]:
+    """A worker that runs batches for as long as each line on its standard input says."""
+    with _running(_order(scenario, loop, heap, settings, **more), loop=loop, commands=True) as child:
+        _answer(child, settings.limit)
+        assert child.stdin is not None
+        commands = child.stdin
+
+        def window() -> float:
+            with contextlib.suppress(BrokenPipeError):  # the answer says why
+                commands.write(b"%g\n" % settings.window)
+                commands.flush()
+            return float(_answer(child, settings.limit)["figure"])
+
+        yield window
+
+
+def _figure(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) -> float:
     with _running(_order(scenario, loop, heap, settings), loop=loop) as child:
         return float(_answer(child, settings.limit)["figure"])
 
@@ -179,39 +272,54 @@ def _floor(scenario: catalog.Scenario, path: str = "") -> list[str]:
     return [native.program(name), *arguments]
 
 
-def _load(scenario: catalog.Scenario, where: str, settings: Settings, pid: int) -> list[str]:
+def _load(scenario: catalog.Scenario, where: str, warm_up: float, seconds: float, pid: int) -> list[str]:
     """The command of the load client, which reads the CPU time of process `pid`, or its own if that is 0."""
     name = SPEAKERS[scenario.load][0]
     size = [str(scenario.size)] if name == "load" else []
-    window = [str(settings.warm_up), str(settings.seconds), str(pid)]
+    window = [str(warm_up), str(seconds), str(pid)]
     return [native.program(name), scenario.load, where, str(scenario.connections), *size, *window]
 
 
-def _price(scenario: catalog.Scenario, where: str, settings: Settings, pid: int, together: bool = False) -> float:
-    """CPU time per request.  A window in which nothing was answered was too short for this machine: a longer one."""
-    for longer in (1, 5, 25):
-        window = dataclasses.replace(settings, seconds=settings.seconds * longer)
-        with _running(_load(scenario, where, window, pid), together=together) as client:
-            done = _answer(client, window.limit)
-        if done["requests"]:
-            return float(done["cpu_ns"] / done["requests"] / 1e3)
-        if not settings.quick:
-            break
-    raise Failed("not one request was answered")
+def _priced(
+    scenario: catalog.Scenario, where: str, settings: Settings, pid: int, together: bool = False
+) -> Callable[[], float]:
+    """What measures the CPU time per request, once the process has been warmed up."""
+
+    def run(warm_up: float, seconds: float) -> dict[str, Any]:
+        command = _load(scenario, where, warm_up, seconds, pid)
+        with _running(command, together=together) as client:
+            return _answer(client, settings.limit + 4 * seconds)
+
+    def window() -> float:
+        """A window in which nothing was answered was too short for this machine: a longer one."""
+        for longer in (1, 5, 25):
+            done = run(settings.warm_up if settings.whole else settings.window / 10, settings.window * longer)
+            if done["requests"]:
+                return float(done["cpu_ns"] / done["requests"] / 1e3)
+            if not settings.quick:
+                break
+        raise Failed("not one request was answered")
+
+    if not settings.whole:
+        run(settings.warm_up, settings.window / 10)
+    return window
 
 
-def _client(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) -> float:
+@contextlib.contextmanager
+def _client(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) -> Iterator[Callable[[], float]]:
     with _running(_floor(scenario)) as server:
         port = _answer(server, START_LIMIT)["port"]
         if loop == loops.FLOOR:
             if SPEAKERS[scenario.load][0] != "visit":
                 raise Skipped("no C program does this row's work")
-            return _price(scenario, str(port), settings, 0)
-        with _running(_order(scenario, loop, heap, settings, port=port), loop=loop) as child:
-            return float(_answer(child, settings.limit)["figure"])
+            yield _priced(scenario, str(port), settings, 0)
+            return
+        with _steps(scenario, loop, heap, settings, port=port) as window:
+            yield window
 
 
-def _server(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) -> float:
+@contextlib.contextmanager
+def _server(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) -> Iterator[Callable[[], float]]:
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "echo")
         floor = loop == loops.FLOOR
@@ -220,7 +328,7 @@ def _server(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings
         with _running(command, together=alone, loop=loop) as server:
             port = _answer(server, START_LIMIT)["port"]
             where = path if scenario.load == "unix" else str(port)
-            return _price(scenario, where, settings, server.pid, together=alone)
+            yield _priced(scenario, where, settings, server.pid, together=alone)
 
 
 def _idle(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) -> float:
@@ -258,3 +366,8 @@ def _startup(scenario: catalog.Scenario, loop: str, heap: str, settings: Setting
         if done.returncode:
             raise Failed((done.stderr.strip().splitlines() or [f"ended with status {done.returncode}"])[-1])
     return float(done.stdout)
+
+
+# How each kind of row is driven: with processes that are measured window by window, or once.
+WINDOWED = {catalog.STEPS: _steps, catalog.CLIENT: _client, catalog.SERVER: _server}
+ONCE = {catalog.FIGURE: _figure, catalog.IDLE: _idle, catalog.STARTUP: _startup}

@@ -123,14 +123,19 @@ def rounds(options: argparse.Namespace, names: list[str], results: report.Result
             runners.append(loops.FLOOR)
         taken: dict[Any, list[harness.Outcome]] = {}
         for turn in range(options.rounds):
-            for name, row in itertools.product(reversed(runners) if options.cost and turn % 2 else runners, block):
+            pairs = []
+            for name, row in itertools.product(runners, block):
                 series = taken.setdefault((name, row.measurement(name)), [])
-                if len(series) > turn or (series and series[0].figure is None):
-                    continue  # a twin's figure serves, or it has failed and will again
-                if watched:
-                    where = f"{turn + 1}/{options.rounds} {row.name} {heap}: {name}"
-                    print(f"\r\033[K{where}", end="", file=sys.stderr)
-                series.append(harness.measure(row, name, heap, settings))
+                if (row.measurement(name), name) in [(other.measurement(name), whose) for other, whose in pairs]:
+                    continue  # a twin's figure serves
+                if not series or series[0].figure is not None:  # what has failed will again
+                    pairs.append((row, name))
+            if watched:
+                print(f"\r\033[K{turn + 1}/{options.rounds} {block[0].name} {heap}", end="", file=sys.stderr)
+            if turn % 2:
+                pairs.reverse()
+            for (row, name), outcome in zip(pairs, harness.measure(pairs, heap, settings), strict=True):
+                taken[name, row.measurement(name)].append(outcome)
             for name, row in itertools.product(runners, block):
                 results.put(row, heap, name, taken[name, row.measurement(name)])
     if watched:

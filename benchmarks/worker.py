@@ -1,7 +1,8 @@
 """One measurement of one scenario on one loop: the process that the harness starts afresh for each.
 
-Prints one JSON line on stdout: the figure, or `{"port": …}` when it serves (it then serves until it is
-killed), or `{"skip": why}` / `{"error": why}`.  CPU time is the process's, all threads together, so that
+Prints JSON lines on stdout: the figure; or `{"port": …}` when it serves (it then serves until it is killed); or
+`{"ready": true}`, and then a figure for each line on its standard input, which says for how many seconds to run; or
+`{"skip": why}` / `{"error": why}`.  CPU time is the process's, all threads together, so that
 work which a loop moves to a thread of its own is not free.
 """
 
@@ -53,11 +54,10 @@ def listening(address: Any) -> int:
 
 
 async def price(bench: Bench, body: Any, seconds: float) -> tuple[int, float]:
-    """(operations, CPU seconds) of as many batches as fit into `seconds`, after one small batch to warm up.
+    """(operations, CPU seconds) of as many batches as fit into `seconds`.
 
     A body whose preparations are not to be counted gives the CPU seconds of the rest itself.
     """
-    await body(bench, max(bench.n // 20, 1))
     operations, spent = 0, 0.0
     end = perf_counter() + seconds
     while True:
@@ -69,22 +69,31 @@ async def price(bench: Bench, body: Any, seconds: float) -> tuple[int, float]:
             return operations, max(spent, 1e-9)
 
 
-async def measure(scenario: catalog.Scenario, bench: Bench, seconds: float) -> None:
+def measure(scenario: catalog.Scenario, bench: Bench, seconds: float) -> None:
+    run = bench.loop.run_until_complete
     if scenario.eager:
         factory = getattr(bench.api, "eager_task_factory", None)
         if factory is None:
             return say(skip="this Python has no eager task factory")
         bench.loop.set_task_factory(factory)
     if scenario.kind in (catalog.SERVER, catalog.IDLE):
-        server = await scenario.body(bench)
-        say(port=listening(server))
-        await asyncio.get_running_loop().create_future()
-    elif scenario.kind == catalog.FIGURE:
-        say(figure=await scenario.body(bench))
-    else:
-        operations, spent = await price(bench, scenario.body, seconds)
+        return run(serve(scenario, bench))
+    if scenario.kind == catalog.FIGURE:
+        return say(figure=run(scenario.body(bench)))
+    run(scenario.body(bench, max(bench.n // 20, 1)))
+    if not bench.quick:
+        run(price(bench, scenario.body, seconds / 2))  # for the interpreter to have seen what it may specialise
+    say(ready=True)
+    for line in sys.stdin:  # while the loop stands: reading would block it
+        operations, spent = run(price(bench, scenario.body, float(line)))
         per_operation = spent / operations
         say(figure=1e-3 / per_operation if scenario.kind == catalog.STEPS else 1e6 * per_operation)
+
+
+async def serve(scenario: catalog.Scenario, bench: Bench) -> None:
+    server = await scenario.body(bench)
+    say(port=listening(server))
+    await asyncio.get_running_loop().create_future()
 
 
 def main() -> None:
@@ -108,7 +117,7 @@ def main() -> None:
     n = scenario.quick_n if quick else scenario.n
     bench = Bench(loop, api, quick, n, path=order.get("path", ""), port=order.get("port", 0))
     try:
-        loop.run_until_complete(measure(scenario, bench, order["seconds"]))
+        measure(scenario, bench, order["seconds"])
     except Exception as error:
         traceback.print_exc()
         say(error=f"{type(error).__name__}: {error}".rstrip(": "))
