@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import ctypes
 import random
 
 import pytest
@@ -393,3 +394,45 @@ def test_callbacks_run_in_the_context_that_the_transport_was_made_in():
         assert name.get() == "nobody"
 
     run(main())
+
+
+def test_memory_that_is_read_into_again_was_nobodys():
+    """What somebody holds never changes; what is new has the content, the end and the hash that bytes have."""
+    chance = random.Random(11)
+    held = []
+
+    class Keeping(asyncio.Protocol):
+        count = 0
+
+        def connection_made(self, transport):
+            self.transport = transport
+
+        def data_received(self, data):
+            self.count += 1
+            copy = bytes(bytearray(data))
+            if self.count % 4 == 0:
+                held.append((data, copy))
+            elif self.count % 4 == 1:
+                held.append((memoryview(data), copy))
+            elif self.count % 4 == 2:
+                assert hash(data) == hash(copy)
+                assert ctypes.string_at(data) == copy.split(b"\0")[0]
+            self.transport.write(data)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, _, peer = await stream(Keeping)
+        for _ in range(2000):
+            message = chance.randbytes(chance.choice([1, 512, 513, 700, 1024, 1400, 2048, 2049, 5000]))
+            await loop.sock_sendall(peer, message)
+            answer = b""
+            while len(answer) < len(message):
+                answer += await loop.sock_recv(peer, 65536)
+            assert answer == message
+        transport.close()
+        peer.close()
+
+    run(main())
+    assert len(held) >= 1000
+    for data, copy in held:
+        assert data == copy

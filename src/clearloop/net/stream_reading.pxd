@@ -5,6 +5,9 @@ from clearloop.net.outlet cimport Outlet
 from clearloop.system.sockets cimport iovec
 
 
+cdef void drop_bytes(PyObject* data) noexcept
+
+
 cdef class Receiver:
     cdef bint direct               # received() stands for data_received()
     cdef int received(self, object data) except -1
@@ -35,7 +38,7 @@ cdef class StreamReading(Outlet):
     cdef bint enter(self) except -1
     cdef int read_ready(self) except -1
     cdef int read_short(self) except -1
-    cdef object filled(self, PyObject* fresh, Py_ssize_t size, Py_ssize_t count)
+    cdef PyObject* filled(self, PyObject* fresh, Py_ssize_t size, Py_ssize_t count) except? NULL
     cdef int begin_flood(self) except -1
     cdef int read_nothing(self, Py_ssize_t count, int error) except -1
     cdef bint deliver(self, object data) except -1

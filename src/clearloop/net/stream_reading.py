@@ -38,6 +38,7 @@ from cython.cimports.clearloop.system.methods import (
 )
 from cython.cimports.clearloop.system.poller import READABLE
 from cython.cimports.clearloop.system.sockets import iovec
+from cython.cimports.clearloop.system.spare_bytes import drop_bytes_raw, new_bytes_raw
 from cython.cimports.cpython.buffer import PyBUF_WRITABLE, PyBuffer_Release
 from cython.cimports.cpython.bytes import PyBytes_FromStringAndSize
 from cython.cimports.cpython.mem import PyMem_RawFree, PyMem_RawMalloc
@@ -63,6 +64,11 @@ _read_buffer = cython.declare(cython.p_char)
 _read_buffer = cython.cast(cython.p_char, malloc(FIRST_READ))
 if _read_buffer == cython.NULL:
     raise MemoryError()
+
+
+def drop_bytes(data):
+    """Give up a reference to `bytes` that the caller has counted; the memory serves the next read."""
+    drop_bytes_raw(data)
 
 
 @cython.cclass
@@ -133,7 +139,7 @@ class StreamReading(Outlet):
         size: cython.Py_ssize_t
         error: cython.int
         reads: cython.int = READS_PER_EVENT
-        data: object = None
+        piece: cython.pointer(PyObject) = cython.NULL
         if self.receiver is not None:
             return self.read_short()
         while True:
@@ -146,14 +152,14 @@ class StreamReading(Outlet):
                 count = self.receive(_read_buffer, size)
                 error = errno
                 if count > 0:
-                    data = PyBytes_FromStringAndSize(_read_buffer, count)
+                    piece = new_bytes_raw(_read_buffer, count)
                     if count == size:
                         self.begin_flood()
             else:
                 size = LARGE_READ
                 count = self.receive(bytes_at(cython.cast(object, fresh)), size)
                 error = errno
-                data = self.filled(fresh, size, count)
+                piece = self.filled(fresh, size, count)
                 if count < FIRST_READ:
                     self.flooded = False
             if count <= 0:
@@ -161,8 +167,9 @@ class StreamReading(Outlet):
                 return self.read_nothing(count, error)
             protocol = self.protocol
             arguments[0] = cython.cast(cython.pointer(PyObject), protocol)
-            arguments[1] = cython.cast(cython.pointer(PyObject), data)
+            arguments[1] = piece
             result = call_method_raw(cython.cast(cython.pointer(PyObject), _data_received), arguments, 2, cython.NULL)
+            drop_bytes_raw(piece)  # the next read finds that memory warm
             PyContext_Exit(self.context)
             if result == cython.NULL:
                 return self.protocol_raised("data_received")
@@ -172,7 +179,6 @@ class StreamReading(Outlet):
             reads -= 1
             if reads == 0 or self.buffered or self.receiver is not None or not self.reading():
                 return 0  # what is left is reported again
-            data = None  # whoever has had it may have dropped it: the next read finds that memory warm
 
     def read_short(self):
         """The same for a Receiver; a flood comes to it in pieces of the size that most readers ask for."""
@@ -188,7 +194,7 @@ class StreamReading(Outlet):
                 count = self.receive(_read_buffer, FIRST_READ)
                 if count <= 0:
                     return self.read_nothing(count, errno)
-                data = PyBytes_FromStringAndSize(_read_buffer, count)
+                data = steal(new_bytes_raw(_read_buffer, count))
                 if count == FIRST_READ:
                     self.begin_flood()
                 if self.deliver(data) or count < FIRST_READ:
@@ -225,13 +231,13 @@ class StreamReading(Outlet):
             data = None
 
     def filled(self, fresh, size, count):
-        """The `bytes` that were made for a read of `size`, now that `count` have come; it is ours no longer."""
+        """The `bytes` made for a read of `size`, now that `count` have come; freed, and NULL, if none have."""
         if count <= 0:
             Py_DECREF_raw(fresh)
-            return None
+            return cython.NULL
         if count < size:
             resize_bytes(cython.address(fresh), count)
-        return steal(fresh)
+        return fresh
 
     def begin_flood(self):
         """Much is coming."""

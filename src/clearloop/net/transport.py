@@ -30,12 +30,12 @@ from cython.cimports.clearloop.net.attempt import Attempt
 from cython.cimports.clearloop.net.endpoint import CLOSED, CLOSING, LOST, OPEN, STARTING
 from cython.cimports.clearloop.net.outlet import Outlet, queue_chunk
 from cython.cimports.clearloop.net.sockops import descriptor
-from cython.cimports.clearloop.net.stream_reading import Receiver, StreamReading
+from cython.cimports.clearloop.net.stream_reading import Receiver, StreamReading, drop_bytes
 from cython.cimports.clearloop.net.transports import Transports
 from cython.cimports.clearloop.net.watermarks import HIGH
 from cython.cimports.clearloop.system.attributes import attributes_later
 from cython.cimports.clearloop.system.callables import handler_in
-from cython.cimports.clearloop.system.capi import PyContext_CopyCurrent, PyContext_Exit, exiting
+from cython.cimports.clearloop.system.capi import Py_INCREF_raw, PyContext_CopyCurrent, PyContext_Exit, exiting
 from cython.cimports.clearloop.system.epoll import close_fd
 from cython.cimports.clearloop.system.methods import bytes_at, bytes_size
 from cython.cimports.clearloop.system.own_methods import own_methods
@@ -354,7 +354,10 @@ class StreamTransport(StreamReading):
         if count == left:  # nearly always
             self.size = 0
             self.sent = 0
+            chunk: cython.pointer(PyObject) = cython.cast(cython.pointer(PyObject), self.chunk)
+            Py_INCREF_raw(chunk)
             self.chunk = None
+            drop_bytes(chunk)
         elif count >= 0:
             self.size -= count
             self.sent += count
