@@ -31,8 +31,11 @@ THEMES = (
     "bulk",
     "names",
     "web",
-    "children", "memory",
-    "startup")
+    "database",
+    "children",
+    "memory",
+    "startup",
+)
 
 STEPS = "steps"  # body(bench, n) does n operations: thousand operations per second of CPU time
 SERVER = "server"  # body(bench) -> address, under load from outside: microseconds of CPU time per request

@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 import catalog
+import database
 import harness
 import loops
 import native
@@ -219,8 +220,8 @@ def run(scenario: catalog.Scenario, switched: str, n: int, before: list[str], mo
         with child(order, switched, before, more) as process:
             return harness._answer(process, limit)
     if scenario.kind == catalog.CLIENT:
-        with harness._running(harness._floor(scenario)) as server:
-            order["port"] = harness._answer(server, harness.START_LIMIT)["port"]
+        with harness._other_side(scenario) as port:
+            order["port"] = port
             with child(order, switched, before, more) as process:
                 return harness._answer(process, limit)
     with tempfile.TemporaryDirectory() as folder:
@@ -401,7 +402,7 @@ def main() -> int:
             continue  # a stream of bytes has no operations
         try:
             found = cost(scenario, options.count, options.strace)
-        except (harness.Failed, harness.Skipped, native.NoCompiler, OSError) as why:
+        except (harness.Failed, harness.Skipped, native.NoCompiler, database.NoDatabase, OSError) as why:
             print(f"{scenario.name}: {why}", file=sys.stderr)
             continue
         print("| " + " | ".join(line(found)) + " |", flush=True)

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import catalog
+import database
 import loops
 import native
 from resident import resident
@@ -47,6 +48,7 @@ SPEAKERS = {
     "connect": ("visit", "http"),
     "pour": ("bulk", ""),
     "drain": ("bulk", ""),
+    "postgres": ("", ""),
 }
 CERTIFICATE = native.SOURCES / "localhost.pem"
 
@@ -152,7 +154,7 @@ class _Candidate:
                 # _running() adds what the child has said
                 self._stack.__exit__(type(failure), failure, failure.__traceback__)
                 raise
-        except (Skipped, native.NoCompiler) as why:
+        except (Skipped, native.NoCompiler, database.NoDatabase) as why:
             self._fail(Outcome(skip=str(why)))
         except (Failed, OSError) as why:
             self._fail(Outcome(error=str(why) or type(why).__name__))
@@ -307,15 +309,25 @@ def _priced(
 
 @contextlib.contextmanager
 def _client(scenario: catalog.Scenario, loop: str, heap: str, settings: Settings) -> Iterator[Callable[[], float]]:
-    with _running(_floor(scenario)) as server:
-        port = _answer(server, START_LIMIT)["port"]
+    if loop == loops.FLOOR and SPEAKERS[scenario.load][0] != "visit":
+        raise Skipped("no C program does this row's work")
+    with _other_side(scenario) as port:
         if loop == loops.FLOOR:
-            if SPEAKERS[scenario.load][0] != "visit":
-                raise Skipped("no C program does this row's work")
             yield _priced(scenario, str(port), settings, 0)
             return
         with _steps(scenario, loop, heap, settings, port=port) as window:
             yield window
+
+
+@contextlib.contextmanager
+def _other_side(scenario: catalog.Scenario) -> Iterator[int]:
+    """The port of what a client talks to: a C program, or a database."""
+    if scenario.load == "postgres":
+        with database.postgresql() as port:
+            yield port
+    else:
+        with _running(_floor(scenario)) as server:
+            yield _answer(server, START_LIMIT)["port"]
 
 
 @contextlib.contextmanager
