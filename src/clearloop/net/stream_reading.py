@@ -1,6 +1,7 @@
 """The reading side of a stream transport: from readiness to the protocol's method.
 
-- Reading goes into one buffer that all transports share, and what came is copied into a `bytes` of its exact size.
+- Reading goes into one buffer that all transports share, and what came is copied into a `bytes` of its exact size, in
+  memory that was just let go of where there is some.
   A read that comes back short has proved the socket empty, so nothing is read until "would block".
 - A connection that has filled that buffer is `flooded`, until little comes again: it is read in larger pieces, each
   straight into the `bytes` that the protocol gets.  Every read has the kernel acknowledge what it took, so few large
