@@ -443,17 +443,14 @@ def call_live() -> cython.void:
 # ---- forking and ending --------------------------------------------------------------------------------------------
 
 
-def stop(patient: cython.bint = True):
-    """End the thread when it has told what it knows: before a fork, and when the interpreter ends.
-
-    `patient`: also when it is observing.  Returns whether it has ended.
-    """
+def stop():
+    """End the thread when it has told what it knows: before a fork, and when the interpreter ends."""
     global _stop, _tid
     state: cython.pointer(PyThreadState) = PyEval_SaveThread()
     left: int64_t = FAREWELL
     until: int64_t = monotonic_ns() + left
     lock(_monitor)
-    while _where != NONE and left > 0 and (patient or _where != OBSERVING):
+    while _where != NONE and left > 0:
         _stop = True  # again: another thread's fork may have withdrawn it
         ring_bell(_monitor)
         wait_for_end(_monitor, left if left < 50_000_000 else 50_000_000)
@@ -517,8 +514,9 @@ def _at_exit():
 
 def _before_fork():
     # A child has no threads, and a parent with threads is warned of forking: there is none while it forks.  One that is
-    # observing, or begins to, may wait for a lock that the forking thread holds already: it is not waited for.
-    stop(False)
+    # observing may wait for a lock that the forking thread holds already, so it is not waited for.
+    if _where != OBSERVING:
+        stop()
 
 
 def _after_fork_in_parent():
