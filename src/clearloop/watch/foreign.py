@@ -93,6 +93,7 @@ class Watch:
         self.ending = False
         self.ended = None
         self.bell = None
+        self.thread = 0
 
     def begin(self):
         self.ending = False
@@ -110,8 +111,10 @@ class Watch:
         if self.ended.acquire(timeout=2):
             os.close(self.bell)
             self.ended = None
+            live.has_gone(self.thread)
 
     def run(self):
+        self.thread = _thread.get_native_id()
         _name_thread()
         try:
             searched = time.monotonic()

@@ -194,7 +194,7 @@ class Server:
         self.thread_ended.release()
         if self.bell.still_there():
             os.read(self.bell.fd, 1)
-        return _has_gone(self.thread)
+        return has_gone(self.thread)
 
     def close(self, remove):
         for held in (self.door, self.bell, self.knocker):
@@ -242,7 +242,7 @@ def say_failure(error):
         return
 
 
-def _has_gone(thread):
+def has_gone(thread):
     """Wait for the system's part of a thread that has run its last line: fork counts it, too."""
     for _ in range(200):
         if not os.path.exists(f"/proc/self/task/{thread}"):
