@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -361,14 +362,16 @@ def test_another_loop_shows_its_tasks_only(programs):
 @needs_314
 def test_a_program_that_forks_is_none_the_worse(programs):
     text = """
-        import asyncio, os, sys, warnings
+        import asyncio, os, signal, sys, warnings
         warnings.simplefilter("error")
 
         async def main():
             loop = asyncio.get_running_loop()
+            answered = asyncio.Event()
+            loop.add_signal_handler(signal.SIGUSR1, answered.set)
             print("ready", flush=True)
-            while getattr(sys.modules.get("clearloop.watch.foreign"), "_watch", None) is None:
-                await asyncio.sleep(0.01)
+            await answered.wait()  # a fork waits for a thread that is just answering, but not long
+            assert sys.modules["clearloop.watch.foreign"]._watch is not None
             for _ in range(3):
                 child = os.fork()
                 if not child:
@@ -382,4 +385,5 @@ def test_a_program_that_forks_is_none_the_worse(programs):
     """
     with running(programs, text) as process:
         attached(programs, process.pid)
+        os.kill(process.pid, signal.SIGUSR1)
     assert "Warning" not in errors(programs)
