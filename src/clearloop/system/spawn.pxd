@@ -1,4 +1,4 @@
-# Starting a program, and the end of it: vfork, and process descriptors (pidfd), as Linux has them.
+# Starting a program, and the end of it: clone as vfork does it, and process descriptors (pidfd), as Linux has them.
 #
 # posix_spawn cannot change the folder, the umask or the session on the systems that wheels are built on, and tells
 # nobody which step failed; fork copies the page tables of the whole process.  vfork does neither: the child borrows our
@@ -16,8 +16,11 @@ cdef extern from *:
     #include <sys/wait.h>
     #include <unistd.h>
     #ifdef __linux__
-    #include <sys/eventfd.h>
+    #include <sched.h>
     #include <sys/syscall.h>
+    #ifndef CLONE_PIDFD
+    #define CLONE_PIDFD 0x1000
+    #endif
     #endif
     #ifndef P_PIDFD
     #define P_PIDFD 3
@@ -27,6 +30,8 @@ cdef extern from *:
     #define SYS_pidfd_open 434
     #define SYS_close_range 436
     #endif
+
+    #define CLEARLOOP_STACK 32768  /* bytes; the child calls the system, and little else */
 
     enum { CLEARLOOP_STARTED, CLEARLOOP_FAILED, CLEARLOOP_NO_FOLDER, CLEARLOOP_NO_PROGRAM };
 
@@ -125,48 +130,52 @@ cdef extern from *:
         if (number != 0) errno = number;
     }
 
-    /* vfork returns twice in this frame, which therefore must not be inlined into one with state of its own. */
-    static __attribute__((noinline)) pid_t clearloop_vfork(struct clearloop_program *program, const sigset_t *mask) {
-        pid_t pid = vfork();
-        if (pid == 0) {
-            clearloop_become(program, mask);
-            program->error = errno;
-            _exit(255);
-        }
-        return pid;
+    struct clearloop_birth {
+        struct clearloop_program *program;
+        const sigset_t *mask;
+    };
+
+    static int clearloop_child(void *argument) {
+        struct clearloop_birth *birth = argument;
+        clearloop_become(birth->program, birth->mask);
+        birth->program->error = errno;
+        _exit(255);
     }
 
-    /* Starts the program: its pid, with a descriptor of it in `pidfd`; or -1 with `stage` and `error`. */
+    /* Starts the program: its pid, with a descriptor of it in `pidfd`; or -1 with `stage` and `error`.
+
+       As vfork, but on a stack of the child's own, and the descriptor comes along: where there is none to be had, there
+       is no child either. */
     static pid_t clearloop_start(struct clearloop_program *program, int *pidfd) {
+        char stack[CLEARLOOP_STACK] __attribute__((aligned(64)));
         sigset_t all, before;
+        struct clearloop_birth birth = {program, &before};
         pid_t pid;
         int status;
-        /* A descriptor that is missing must be missed before the program runs. */
-        int reserved = eventfd(0, EFD_CLOEXEC);
 
         *pidfd = -1;
         program->stage = CLEARLOOP_FAILED;
-        program->error = errno;
-        if (reserved < 0) return -1;
+        program->error = 0;
         sigfillset(&all);
         pthread_sigmask(SIG_BLOCK, &all, &before);
-        program->error = 0;
-        pid = clearloop_vfork(program, &before);
+        pid = clone(
+            clearloop_child, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, &birth, pidfd
+        );
         if (pid < 0) program->error = errno;
         pthread_sigmask(SIG_SETMASK, &before, NULL);
-        close(reserved);
         if (pid < 0) {
             program->stage = CLEARLOOP_FAILED;
             return -1;
         }
         if (program->error == 0) {
             program->stage = CLEARLOOP_STARTED;
-            *pidfd = (int) syscall(SYS_pidfd_open, pid, 0);
             if (*pidfd >= 0) return pid;
-            program->stage = CLEARLOOP_FAILED;
-            program->error = errno;
+            program->stage = CLEARLOOP_FAILED;  /* a sandbox that knows no CLONE_PIDFD and says nothing */
+            program->error = ENOSYS;
             kill(pid, SIGKILL);  /* not reaped yet: the number is its own */
         }
+        if (*pidfd >= 0) close(*pidfd);
+        *pidfd = -1;
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
         return -1;
     }
