@@ -67,10 +67,10 @@ SEND_TOGETHER = cython.declare(cython.Py_ssize_t, 64)  # see mark_dirty
 # An idle loop does not wake for timers more often than every quarter of a millisecond: a wake-up costs some 5 us, and
 # dense deadlines share it (asyncio and libuv round to whole milliseconds).  A lone timer fires on time.
 TIMER_SPACING = cython.declare(int64_t, 250_000)
-# Of a loop's time, recording may take about a hundredth: a record costs 50 to 80 ns and one credit, and a credit comes
+# Of a loop's time, recording may take about a hundredth: a record costs some 100 ns and one credit, and a credit comes
 # back every 20 us.  A burst of FULL records is recorded whole.
 CREDIT_NS = cython.declare(int64_t, 20_000)
-FULL = cython.declare(int64_t, 16384)
+FULL = cython.declare(int64_t, 4096)
 UNLIMITED = cython.declare(int64_t, 1 << 60)
 RESUME_FROM = cython.declare(int64_t, 64)  # credits beyond what the turn needs, so that gaps do not come one by one
 IDLE_LOOK_SPACING = cython.declare(int64_t, 5_000_000)
