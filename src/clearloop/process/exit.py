@@ -59,7 +59,7 @@ class Exit(Source):
         self.ended = None
         if fd >= 0:
             if self.loop.poller.owner_of(fd) is self:
-                self.loop.poller.retire(fd)
+                self.loop.poller.remove(fd)
             close_fd(fd)
         return 0
 

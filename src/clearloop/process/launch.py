@@ -1,6 +1,6 @@
 """From Popen's parameters to a running child, with the descriptors of its pipes.
 
-Most programs are started by vfork (process/spawn.py), which takes all that Popen does and half its time.  The rest
+Most programs are started as by vfork (process/spawn.py), which takes all that Popen does and half its time.  The rest
 goes to subprocess.Popen itself: what has to run Python in the child or change its user (preexec_fn, user, group,
 extra_groups), what is misspelt or of a wrong type, so that it is refused in the usual words; everything where the
 system lacks what vfork needs, or the program has switched it off (`subprocess._USE_VFORK`), or put something in front

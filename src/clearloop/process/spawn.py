@@ -1,4 +1,4 @@
-"""Starting a program by vfork: from Python's lists to C's arrays, and from its error codes to OSError.
+"""Starting a program as by vfork: from Python's lists to C's arrays, and from its error codes to OSError.
 
 Everything that the child needs is made before, since it runs on our memory until it executes its program.  The GIL is
 kept: another thread could change the environment meanwhile.

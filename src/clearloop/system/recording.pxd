@@ -92,7 +92,7 @@ cdef inline void tape_free(Tape* tape) noexcept:
 cdef inline Record* tape_next(Tape* tape) noexcept:
     """The place of the next record; the caller fills every field.
 
-    Nobody has touched it since the ring was here last, so it is far from the caches by now: one that comes soon is fetched already.
+    Nobody has touched it since the ring was here last, so it has left the caches: one that comes soon is fetched now.
     """
     cdef Record* record = tape.records + tape.place
     tape.place += 1

@@ -1,8 +1,9 @@
 # Starting a program, and the end of it: clone as vfork does it, and process descriptors (pidfd), as Linux has them.
 #
 # posix_spawn cannot change the folder, the umask or the session on the systems that wheels are built on, and tells
-# nobody which step failed; fork copies the page tables of the whole process.  vfork does neither: the child borrows our
-# memory until it executes its program, while the calling thread waits, so it can even leave its error code here.
+# nobody which step failed; fork copies the page tables of the whole process.  What vfork does, here by clone, has neither
+# fault: the child borrows our memory until it executes its program, while the calling thread waits, so it can even leave
+# its error code here.
 # What runs in the child calls nothing that locks, allocates or looks at Python.
 
 cdef extern from *:
@@ -30,8 +31,6 @@ cdef extern from *:
     #define SYS_pidfd_open 434
     #define SYS_close_range 436
     #endif
-
-    #define CLEARLOOP_STACK 32768  /* bytes; the child calls the system, and little else */
 
     enum { CLEARLOOP_STARTED, CLEARLOOP_FAILED, CLEARLOOP_NO_FOLDER, CLEARLOOP_NO_PROGRAM };
 
@@ -130,6 +129,8 @@ cdef extern from *:
         if (number != 0) errno = number;
     }
 
+    #define CLEARLOOP_STACK 32768  /* bytes; the child calls the system, and little else */
+
     struct clearloop_birth {
         struct clearloop_program *program;
         const sigset_t *mask;
@@ -163,18 +164,20 @@ cdef extern from *:
         );
         if (pid < 0) program->error = errno;
         pthread_sigmask(SIG_SETMASK, &before, NULL);
-        if (pid < 0) {
-            program->stage = CLEARLOOP_FAILED;
-            return -1;
-        }
+        if (pid < 0) return -1;
         if (program->error == 0) {
-            program->stage = CLEARLOOP_STARTED;
-            if (*pidfd >= 0) return pid;
-            program->stage = CLEARLOOP_FAILED;  /* a sandbox that knows no CLONE_PIDFD and says nothing */
-            program->error = ENOSYS;
+            /* A sandbox may know no CLONE_PIDFD and say nothing. */
+            if (*pidfd < 0) *pidfd = (int) syscall(SYS_pidfd_open, pid, 0);
+            if (*pidfd >= 0) {
+                program->stage = CLEARLOOP_STARTED;
+                return pid;
+            }
+            program->stage = CLEARLOOP_FAILED;
+            program->error = errno;
             kill(pid, SIGKILL);  /* not reaped yet: the number is its own */
+        } else if (*pidfd >= 0) {
+            close(*pidfd);
         }
-        if (*pidfd >= 0) close(*pidfd);
         *pidfd = -1;
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
         return -1;
