@@ -5,6 +5,8 @@ import contextlib
 import fcntl
 import gc
 import os
+import subprocess
+import sys
 import time
 
 import clearloop
@@ -133,3 +135,38 @@ def drain(fd):
         while part := os.read(fd, 1 << 20):
             parts.append(part)
     return b"".join(parts)
+
+
+def python(code):
+    return sys.executable, "-c", code
+
+
+async def output(*args, api=clearloop, **options):
+    """(exit code, stdout, stderr) of a program."""
+    process = await api.create_subprocess_exec(*args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+    out, err = await process.communicate()
+    return process.returncode, out, err
+
+
+class Recorder(asyncio.SubprocessProtocol):
+    def __init__(self):
+        self.calls = []
+        self.data = {1: b"", 2: b""}
+        self.lost = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport):
+        self.calls.append("made")
+
+    def pipe_data_received(self, fd, data):
+        self.calls.append(("data", fd))
+        self.data[fd] += data
+
+    def pipe_connection_lost(self, fd, exc):
+        self.calls.append(("closed", fd))
+
+    def process_exited(self):
+        self.calls.append("exited")
+
+    def connection_lost(self, exc):
+        self.calls.append("lost")
+        self.lost.set_result(exc)
