@@ -81,9 +81,13 @@ class Settings:
 
 @dataclass(frozen=True)
 class Outcome:
-    figure: float | None = None
+    windows: tuple[float, ...] = ()  # the figures of one process, or none and why
     skip: str = ""
     error: str = ""
+
+    @property
+    def figure(self) -> float | None:
+        return statistics.median(self.windows) if self.windows else None
 
 
 class Failed(Exception):
@@ -143,7 +147,7 @@ class _Candidate:
         self._stack.close()
 
     def outcome(self) -> Outcome:
-        return self._failure or Outcome(figure=statistics.median(self._figures))
+        return self._failure or Outcome(tuple(self._figures))
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:

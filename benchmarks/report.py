@@ -20,10 +20,14 @@ MET, CLOSE, MISSED, UNKNOWN = "yes", "close", "**no**", "–"
 
 @dataclass(frozen=True)
 class Series:
-    """The figures of one loop on one row."""
+    """The figures of one loop on one row, in each round those of its windows; of a round that failed none."""
 
-    figures: tuple[float, ...] = ()
+    rounds: tuple[tuple[float, ...], ...] = ()
     remark: str = ""  # why there are none
+
+    @property
+    def figures(self) -> tuple[float, ...]:
+        return tuple(statistics.median(windows) for windows in self.rounds if windows)
 
     @property
     def median(self) -> float:
@@ -45,23 +49,47 @@ class Row:
         better, worse = (mine, theirs) if self.scenario.more_is_better else (theirs, mine)
         return better / worse if worse > 0 else float("inf")
 
+    def leads(self, name: str, other: str) -> list[list[float]]:
+        """For each round in which both were measured: how many times better `name` was, window by window.
+
+        Windows of one turn were measured within a second of each other, so what the machine did then is in both.
+        """
+        both = zip(self.rounds(name), self.rounds(other), strict=False)  # one that failed at first was not asked again
+        return [
+            [self.advantage(mine, theirs) for mine, theirs in zip(ours, others, strict=True)]
+            for ours, others in both
+            if ours and others
+        ]
+
+    def lead(self, name: str, other: str) -> float | None:
+        """The median of all those, or None where there is not one."""
+        found = [lead for windows in self.leads(name, other) for lead in windows]
+        return statistics.median(found) if found else None
+
+    def rounds(self, name: str) -> tuple[tuple[float, ...], ...]:
+        return self.series[name].rounds if name in self.series else ()
+
     def best_peer(self) -> str | None:
+        """The one that is hardest to beat for clearloop; where it is not in the run, the one with the best median."""
         peers = [name for name in loops.PEERS if name in self.series and self.series[name].figures]
+        leads = {name: lead for name in peers if (lead := self.lead(loops.OURS, name)) is not None}
+        if leads:
+            return min(leads, key=lambda name: leads[name])
         order = max if self.scenario.more_is_better else min
         return order(peers, key=lambda name: self.series[name].median) if peers else None
 
     def verdict(self) -> str:
-        """Whether our median reaches the goal; `close` when only our best round does."""
-        ours, goal = self.series.get(loops.OURS), self.scenario.goal
+        """Whether our lead reaches the goal; `close` when only that of our best round does."""
+        goal = self.scenario.goal
         reference = self.best_peer() if goal.against == "peer" else goal.against
-        theirs = self.series.get(reference) if reference else None
-        if not ours or not ours.figures or not theirs or not theirs.figures:
+        lead = self.lead(loops.OURS, reference) if reference else None
+        if not reference or lead is None:
             return UNKNOWN
         needed = 1 / goal.factor if goal.cost or goal.against == "floor" else goal.factor
-        best = (max if self.scenario.more_is_better else min)(ours.figures)
-        if self.advantage(ours.median, theirs.median) >= needed:
+        if lead >= needed:
             return MET
-        return CLOSE if self.advantage(best, theirs.median) >= needed else MISSED
+        best = max(statistics.median(windows) for windows in self.leads(loops.OURS, reference))
+        return CLOSE if best >= needed else MISSED
 
 
 class Results:
@@ -71,9 +99,8 @@ class Results:
 
     def put(self, scenario: catalog.Scenario, heap: str, loop: str, outcomes: list[harness.Outcome]) -> None:
         row = self.rows.setdefault((scenario.name, heap), Row(scenario, heap))
-        figures = tuple(outcome.figure for outcome in outcomes if outcome.figure is not None)
-        remarks = [outcome.error or outcome.skip for outcome in outcomes if outcome.figure is None]
-        row.series[loop] = Series(figures, remarks[0] if remarks else "")
+        remarks = [outcome.error or outcome.skip for outcome in outcomes if not outcome.windows]
+        row.series[loop] = Series(tuple(outcome.windows for outcome in outcomes), remarks[0] if remarks else "")
         if any(outcome.error for outcome in outcomes):
             self._failed.setdefault((row.title, loop), remarks[0])
 
@@ -104,13 +131,12 @@ def _cell(series: Series | None, notes: list[str], whose: str) -> str:
 
 def _line(row: Row, names: list[str], notes: list[str], judged: bool) -> list[str]:
     ours, peer, floor = row.series.get(loops.OURS), row.best_peer(), row.series.get(loops.FLOOR)
+    lead = row.lead(loops.OURS, peer) if peer else None
+    ratio = "" if lead is None else f"{lead:.2f}×"
     has_ours = bool(ours and ours.figures)
-    ratio = f"{row.advantage(ours.median, row.series[peer].median):.2f}×" if has_ours and peer else ""
-    to_floor = ""
-    if floor and floor.figures:
-        whose = ours if has_ours else row.series.get(peer) if peer else None
-        to_floor = f"{whose.median / floor.median:.2f}×" if whose else ""
-        to_floor += "" if has_ours or not whose else " (peer)"
+    whose = loops.OURS if has_ours else peer
+    over = row.lead(whose, loops.FLOOR) if whose else None
+    to_floor = "" if over is None else f"{1 / over:.2f}×" + ("" if has_ours else " (peer)")
     title = f"{row.title}: {row.scenario.note}" if row.scenario.note else row.title
     columns = [title, row.scenario.unit]
     if loops.OURS in names:
@@ -198,6 +224,7 @@ def plain(results: Results, versions: dict[str, str]) -> dict[str, Any]:
                 "met": row.verdict().strip("*"),
                 "best_peer": row.best_peer(),
                 "figures": {name: list(series.figures) for name, series in row.series.items()},
+                "windows": {name: list(map(list, series.rounds)) for name, series in row.series.items()},
                 "remarks": {name: series.remark for name, series in row.series.items() if series.remark},
             }
             for row in results.rows.values()
