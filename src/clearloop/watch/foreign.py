@@ -24,6 +24,7 @@ from clearloop.watch.once import complain
 MOST_LOOPS = 16
 _LOOK_FOR_LOOPS = 1.0  # seconds between two searches for loops that have begun to run
 _SHORTEST, _LONGEST = 0.002, 0.05
+_PATIENCE = 2.0  # seconds that a fork, or who detaches, waits for the thread
 _TURN = asyncio.BaseEventLoop._run_once.__code__
 _RUN = asyncio.events.Handle._run.__code__
 
@@ -37,15 +38,15 @@ def attach(loop=None):
     global _watch, _hooked
     with _lock:
         already = _watch is not None
-        if not already:
-            _watch = Watch()
-        _watch.find_loops(loop)
+        watch = _watch if already else Watch()
+        watch.find_loops(loop)
         if not already:
             if not _hooked:
                 _hooked = True
                 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_in_child)
+            watch.begin()
+            _watch = watch  # not before: a thread of the program may fork meanwhile, and its hooks look here
             atexit.register(detach)
-            _watch.begin()
             _serve()
         return {**status(), "already": already}
 
@@ -85,59 +86,91 @@ def _serve():
         complain(f"the live view cannot be started: {error}")
 
 
-class Watch:
-    """The thread, and the loops that it looks at."""
+class Looker:
+    """One thread that looks, from its start to its end."""
 
-    def __init__(self):
-        self.loops = []
+    def __init__(self, look):
         self.ending = False
-        self.ended = None
-        self.bell = None
-        self.thread = 0
-
-    def begin(self):
-        self.ending = False
-        self.bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self.ended = _thread.allocate_lock()
-        self.ended.acquire()
-        _thread.start_new_thread(self.run, ())
+        self._thread = 0
+        self._left = False
+        self._ended = _thread.allocate_lock()
+        self._ended.acquire()
+        bell, knocker = os.pipe()
+        self.bell, self._knocker = live.Held(bell), live.Held(knocker)
+        try:
+            _thread.start_new_thread(self._run, (look,))
+        except BaseException:
+            self._close()
+            raise
 
     def end(self):
-        """End the thread, and wait for that."""
-        if self.ended is None:
-            return
+        """End it, and wait for that; a thread that gets no turn for long is left to itself."""
         self.ending = True
-        os.eventfd_write(self.bell, 1)
-        if self.ended.acquire(timeout=2):
-            os.close(self.bell)
-            self.ended = None
-            live.has_gone(self.thread)
+        if self._knocker.still_there():
+            os.write(self._knocker.fd, b"!")
+        if not self._ended.acquire(timeout=_PATIENCE):
+            self._left = True
+            if not self._ended.acquire(blocking=False):  # just now?
+                return
+        self._close()
+        live.has_gone(self._thread)
 
-    def run(self):
-        self.thread = _thread.get_native_id()
+    def _run(self, look):
+        self._thread = _thread.get_native_id()
         _name_thread()
         try:
-            searched = time.monotonic()
-            while not self.ending:
-                loops = self.loops
-                tick = min((one.threshold() / 5 for one in loops), default=_LONGEST)
-                tick = min(max(tick, _SHORTEST), _LONGEST)
-                asked = time.monotonic()
-                seen, woke, now = sampling.pause(tick, self.bell, tuple(one.native for one in loops))
-                if self.ending:
-                    break
-                if woke / 1e9 - asked < tick / 2:
-                    time.sleep(tick)  # somebody has closed our descriptor and uses the number
-                for one, does in zip(loops, seen, strict=False):
-                    one.look(_TURN, _RUN, does, woke / 1e9, now / 1e9)
-                if time.monotonic() - searched > _LOOK_FOR_LOOPS:
-                    self.find_loops()
-                    searched = time.monotonic()
+            look(self)
         except BaseException as error:
             if not sys.is_finalizing():
                 complain("watching asyncio's loops has failed and stops", error)
         finally:
-            self.ended.release()
+            if self._left:
+                self._close()
+            self._ended.release()
+
+    def _close(self):
+        self.bell.close()
+        self._knocker.close()
+
+
+class Watch:
+    """The loops that are looked at, and the thread that does it, which pauses while the program forks."""
+
+    def __init__(self):
+        self.loops = []
+        self._looker = None
+        self._changing = threading.RLock()  # a signal's handler may fork
+
+    def begin(self):
+        """Start the thread, unless there is one: who attaches and who has just forked may both come."""
+        with self._changing:
+            if self._looker is None:
+                self._looker = Looker(self._look)
+
+    def end(self):
+        """End the thread, and wait for that."""
+        with self._changing:
+            looker, self._looker = self._looker, None
+            if looker is not None:
+                looker.end()
+
+    def _look(self, looker):
+        searched = time.monotonic()
+        while not looker.ending:
+            loops = self.loops
+            tick = min((one.threshold() / 5 for one in loops), default=_LONGEST)
+            tick = min(max(tick, _SHORTEST), _LONGEST)
+            asked = time.monotonic()
+            seen, woke, now = sampling.pause(tick, looker.bell.fd, tuple(one.native for one in loops))
+            if looker.ending:
+                break
+            if woke / 1e9 - asked < tick / 2:
+                time.sleep(tick)  # somebody has closed our descriptor and uses the number
+            for one, does in zip(loops, seen, strict=False):
+                one.look(_TURN, _RUN, does, woke / 1e9, now / 1e9)
+            if time.monotonic() - searched > _LOOK_FOR_LOOPS:
+                self.find_loops()
+                searched = time.monotonic()
 
     def find_loops(self, known=None):
         """Forget the loops that do not run any more, and take in those that have begun to."""
@@ -173,7 +206,7 @@ def _before_fork():
 
 
 def _after_fork():
-    if _watch is not None and _watch.ended is None:
+    if _watch is not None:
         _watch.begin()
 
 
