@@ -316,6 +316,7 @@ class StreamReading(Outlet):
                 return 0
         if room == 0:
             failure = RuntimeError("get_buffer() returned an empty buffer")
+            self.offer_queue()
             self.fatal(failure, "Fatal error: protocol.get_buffer() call failed.")
             return 0
         return self.read_nothing(count, error)
@@ -342,6 +343,7 @@ class StreamReading(Outlet):
         finally:
             PyContext_Exit(self.context)
         if failure is not None:
+            self.offer_queue()
             self.fatal(failure, "Fatal error: protocol.eof_received() call failed.")
         elif not keep_open:
             self.close()

@@ -312,6 +312,7 @@ class TLSTransport(Layer):
                 if entered:
                     PyContext_Exit(self.context)
         if failure is not None:
+            self.offer_queue()
             self.settle(failure)
             return self.fatal(failure, "Fatal error: protocol.connection_made() call failed.")
         self.settle(None)
@@ -428,6 +429,7 @@ class TLSTransport(Layer):
                 PyContext_Exit(self.context)
         if room == 0:
             failure = RuntimeError("get_buffer() returned an empty buffer")
+            self.offer_queue()
             return self.fatal(failure, "Fatal error: protocol.get_buffer() call failed.")
         if count and self.phase != CLOSED:
             received: object = count
@@ -490,6 +492,11 @@ class TLSTransport(Layer):
                 if entered:
                     PyContext_Exit(self.context)
         if failure is not None:
+            self.offer_queue()
+            if self.phase >= LOST and self.error is None:
+                self.error = failure  # it has closed first, and all was said: connection_lost() is still to come
+            if isinstance(failure, asyncio.CancelledError):
+                return self.lose(failure)  # in silence, as on asyncio
             return self.fatal(failure, "Fatal error: protocol.eof_received() call failed.")
         if keep_open:
             logger.warning("returning true from eof_received() has no effect when using ssl")
