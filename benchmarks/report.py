@@ -135,8 +135,8 @@ def _line(row: Row, names: list[str], notes: list[str], judged: bool) -> list[st
     ratio = "" if lead is None else f"{lead:.2f}×"
     has_ours = bool(ours and ours.figures)
     whose = loops.OURS if has_ours else peer
-    over = row.lead(whose, loops.FLOOR) if whose else None
-    to_floor = "" if over is None else f"{1 / over:.2f}×" + ("" if has_ours else " (peer)")
+    cost = row.lead(loops.FLOOR, whose) if whose else None
+    to_floor = "" if cost is None else f"{cost:.2f}×" + ("" if has_ours else " (peer)")
     title = f"{row.title}: {row.scenario.note}" if row.scenario.note else row.title
     columns = [title, row.scenario.unit]
     if loops.OURS in names:

@@ -6,6 +6,7 @@ The same program runs on asyncio's loop, which is the oracle, and on ours.
 import asyncio
 import socket
 
+import clearloop
 from descriptors import left_open, open_descriptors
 
 LIMIT = 20
@@ -247,8 +248,8 @@ class Peer:
 async def conduct(connect, peer, factory, where, act):
     """One conversation: bytes come, bytes go until the protocol is paused and resumed, then the peer ends.
 
-    `connect(protocol factory)` makes the connection to `peer`.  Returns the calls, the loop's reports, and how many
-    bytes have come.
+    `connect(protocol factory, log)` makes the connection to `peer`, which may have to be heard for that.  Returns the
+    calls, the loop's reports, and how many bytes have come.
     """
     loop = asyncio.get_running_loop()
     reports = []
@@ -318,6 +319,14 @@ CALLBACKS = {
     ],
 }  # fmt: skip
 EVERY_PLACE = [(factory, where) for factory in CALLBACKS for where in CALLBACKS[factory]]
+
+
+def on_both_loops(connected, factory, where, act):
+    """What run() returns on asyncio's loop, and on ours."""
+    return (
+        run(asyncio.SelectorEventLoop, connected, factory, where, act),
+        run(clearloop.new_event_loop, connected, factory, where, act),
+    )
 
 
 def run(new_loop, connected, factory, where, act):

@@ -8,9 +8,8 @@ import asyncio
 import socket
 
 import pytest
-from conduct import ACTIONS, EVERY_PLACE, Peer, run, switch
 
-import clearloop
+from conduct import ACTIONS, EVERY_PLACE, Peer, on_both_loops, switch
 
 
 def connected():
@@ -27,8 +26,7 @@ def connected():
 @pytest.mark.parametrize(("factory", "where"), EVERY_PLACE)
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # asyncio's, where it trips
 def test_it_ends_as_on_asyncio(factory, where, act):
-    theirs = run(asyncio.SelectorEventLoop, connected, factory, where, act)
-    ours = run(clearloop.new_event_loop, connected, factory, where, act)
+    theirs, ours = on_both_loops(connected, factory, where, act)
     if (where, act) == ("get_buffer", switch):  # asyncio calls a method of the other kind that the new one has not
         assert ("other", "data_received") in ours[0] and ours[1] == []
     else:

@@ -10,8 +10,7 @@ import ssl
 import pytest
 from tls_tools import both_kinds, client_context, kind, server_context
 
-import clearloop
-from conduct import ACTIONS, EVERY_PLACE, Peer, run
+from conduct import ACTIONS, EVERY_PLACE, Peer, on_both_loops
 
 __all__ = ["kind"]
 pytestmark = both_kinds
@@ -86,8 +85,7 @@ def connected():
 @pytest.mark.parametrize(("factory", "where"), EVERY_PLACE)
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # asyncio's, where it trips
 def test_it_ends_as_on_asyncio(factory, where, act):
-    theirs = run(asyncio.SelectorEventLoop, connected, factory, where, act)
-    ours = run(clearloop.new_event_loop, connected, factory, where, act)
+    theirs, ours = on_both_loops(connected, factory, where, act)
     assert told(ours, where) == told(theirs, where)
 
 

@@ -8,8 +8,7 @@ import os
 
 import pytest
 
-import clearloop
-from conduct import ACTIONS, Noting, run, switch_kind
+from conduct import ACTIONS, Noting, on_both_loops, switch_kind
 
 
 class Writer:
@@ -83,8 +82,7 @@ PLACES = [*((to_be_read, where) for where in READ), *((to_be_written, where) for
 @pytest.mark.parametrize(("connected", "where"), PLACES)
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # asyncio's, where it trips
 def test_it_ends_as_on_asyncio(connected, where, act):
-    theirs = run(asyncio.SelectorEventLoop, connected, Noting, where, act)
-    ours = run(clearloop.new_event_loop, connected, Noting, where, act)
+    theirs, ours = on_both_loops(connected, Noting, where, act)
     if connected is to_be_read and act is switch_kind:  # asyncio's pipes know no BufferedProtocol
         assert ("other buffered", "buffer_updated") in ours[0] or where in ("eof_received", "connection_lost")
         assert ours[1] == []
