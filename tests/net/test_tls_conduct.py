@@ -6,6 +6,7 @@ As test_protocol_conduct.py, with a peer that speaks TLS without a loop, and wit
 import asyncio
 import socket
 import ssl
+import sys
 
 import pytest
 from tls_tools import both_kinds, client_context, kind, server_context
@@ -86,6 +87,8 @@ def connected():
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # asyncio's, where it trips
 def test_it_ends_as_on_asyncio(factory, where, act):
     theirs, ours = on_both_loops(connected, factory, where, act)
+    if where == "connection_lost" and sys.version_info < (3, 11, 4):
+        theirs[1][:] = [error for error in theirs[1] if error != "AttributeError"]  # its transport trips over a close()
     assert told(ours, where) == told(theirs, where)
 
 
