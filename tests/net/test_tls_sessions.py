@@ -627,6 +627,18 @@ def test_another_openssl_in_the_global_scope():
 
 
 @needs_native
+def test_the_same_openssl_a_second_time(tmp_path):
+    """In the global scope, while _ssl has its own inside: nothing but where the SSL was made tells them apart."""
+    before = f"""import ctypes, os, re, shutil
+    maps = open("/proc/self/maps").read()
+    copy = shutil.copy(re.search(r"/[^ ]*libssl[^ \\n]*", maps)[0], {str(tmp_path / "libssl.so")!r})
+    ctypes.CDLL(copy, os.RTLD_GLOBAL)
+    del _ssl.__file__"""
+    why, kind = run(FRESH.format(before=before, then="")).splitlines()
+    assert (why, kind) == ("an SSL of another OpenSSL", "ObjectSession")
+
+
+@needs_native
 def test_a_first_connection_that_is_not_understood():
     """The layout is looked for again with the next one."""
     then = """

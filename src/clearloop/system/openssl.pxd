@@ -114,6 +114,7 @@ cdef extern from *:
         void (*EVP_PKEY_free)(void *);
     } openssl;
     static void *clearloop_wire_method = NULL;
+    static void *clearloop_libssl = NULL;  /* where that library begins */
 
     /* ---- finding the functions ------------------------------------------------------------------------------- */
 
@@ -162,6 +163,7 @@ cdef extern from *:
             if (*library != where.dli_fbase) return "OpenSSL's functions lie in several libraries";
             *(void **) clearloop_openssl_names[i].place = found;
         }
+        clearloop_libssl = base[0];
         for (int i = 0; i < 3; i++) {
             *(void **) clearloop_openssl_extras[i].place = dlsym(handle, clearloop_openssl_extras[i].name);
         }
@@ -326,9 +328,26 @@ cdef extern from *:
                 }
             }
         }
-        close(ends[0]);
-        close(ends[1]);
-        if (nearest == CLEARLOOP_SEEN) return "an _SSLSocket without a visible SSL";
+        {
+            char seen[CLEARLOOP_SEEN];
+            ssize_t count = 0;
+            int own = 0;
+            if (nearest < CLEARLOOP_SEEN) {
+                count = clearloop_peek(ends[0], ends[1], clearloop_word(socket, layout->ssl), seen, sizeof seen);
+            }
+            for (ssize_t at = 0; at + (ssize_t) CLEARLOOP_WORD <= count; at += CLEARLOOP_WORD) {
+                void *word;
+                Dl_info where;
+                memcpy(&word, seen + at, CLEARLOOP_WORD);
+                own |= word != NULL && dladdr(word, &where) && where.dli_fbase == clearloop_libssl;
+            }
+            close(ends[0]);
+            close(ends[1]);
+            if (nearest == CLEARLOOP_SEEN) return "an _SSLSocket without a visible SSL";
+            /* its table of methods lies in the library that made it; a _ssl with an OpenSSL of its own inside, and the
+               same version beside it for everybody, would look alike up to here */
+            if (!own) return "an SSL of another OpenSSL";
+        }
         {
             void *owner = openssl.SSL_get_SSL_CTX(clearloop_word(socket, layout->ssl));
             for (size_t at = head; at + CLEARLOOP_WORD <= contexts; at += CLEARLOOP_WORD) {
