@@ -296,6 +296,18 @@ cdef extern from *:
         return word;
     }
 
+    /* Whether an SSL, of which `count` bytes are seen, was made by the library that we call: its table of methods lies
+       there.  A _ssl with an OpenSSL inside, and the same version beside it for everybody, are else not told apart. */
+    static int clearloop_is_of_libssl(const char *seen, ssize_t count) {
+        for (ssize_t at = 0; at + (ssize_t) CLEARLOOP_WORD <= count; at += CLEARLOOP_WORD) {
+            void *word;
+            Dl_info where;
+            memcpy(&word, seen + at, CLEARLOOP_WORD);
+            if (word != NULL && dladdr(word, &where) && where.dli_fbase == clearloop_libssl) return 1;
+        }
+        return 0;
+    }
+
     /* Where in a _SSLSocket the SSL* stands, and in MemoryBIO and _SSLContext the BIO* and the SSL_CTX*. */
     typedef struct { size_t ssl, bio, context; } clearloop_layout;
 
@@ -305,7 +317,7 @@ cdef extern from *:
         size_t head = sizeof(PyObject), sockets = clearloop_object_size(socket), bios = clearloop_object_size(incoming);
         size_t contexts = clearloop_object_size(context);
         ssize_t nearest = CLEARLOOP_SEEN;
-        int ends[2];
+        int own = 0, ends[2];
         if (sockets == 0 || bios == 0 || contexts == 0 || Py_TYPE(incoming) != Py_TYPE(outgoing) || incoming == outgoing) {
             return "objects of unexpected sizes";
         }
@@ -323,31 +335,16 @@ cdef extern from *:
                     if (memcmp(seen + in, both, sizeof both) != 0) continue;
                     if (in >= nearest) continue;  /* something that lies in front of the structure */
                     nearest = in;
+                    own = clearloop_is_of_libssl(seen, count);
                     layout->ssl = at;
                     layout->bio = bio;
                 }
             }
         }
-        {
-            char seen[CLEARLOOP_SEEN];
-            ssize_t count = 0;
-            int own = 0;
-            if (nearest < CLEARLOOP_SEEN) {
-                count = clearloop_peek(ends[0], ends[1], clearloop_word(socket, layout->ssl), seen, sizeof seen);
-            }
-            for (ssize_t at = 0; at + (ssize_t) CLEARLOOP_WORD <= count; at += CLEARLOOP_WORD) {
-                void *word;
-                Dl_info where;
-                memcpy(&word, seen + at, CLEARLOOP_WORD);
-                own |= word != NULL && dladdr(word, &where) && where.dli_fbase == clearloop_libssl;
-            }
-            close(ends[0]);
-            close(ends[1]);
-            if (nearest == CLEARLOOP_SEEN) return "an _SSLSocket without a visible SSL";
-            /* its table of methods lies in the library that made it; a _ssl with an OpenSSL of its own inside, and the
-               same version beside it for everybody, would look alike up to here */
-            if (!own) return "an SSL of another OpenSSL";
-        }
+        close(ends[0]);
+        close(ends[1]);
+        if (nearest == CLEARLOOP_SEEN) return "an _SSLSocket without a visible SSL";
+        if (!own) return "an SSL of another OpenSSL";
         {
             void *owner = openssl.SSL_get_SSL_CTX(clearloop_word(socket, layout->ssl));
             for (size_t at = head; at + CLEARLOOP_WORD <= contexts; at += CLEARLOOP_WORD) {
