@@ -46,6 +46,9 @@ FLAGS = [0, socket.AI_PASSIVE, socket.AI_CANONNAME, socket.AI_V4MAPPED | socket.
 FAMILIES = [0, socket.AF_INET, socket.AF_INET6, socket.AF_UNIX]
 
 
+@pytest.mark.skipif(
+    literals.rows("127.0.0.1", 80, 0, 0, 0, 0) is None, reason="only what glibc answers is known without asking"
+)
 def test_what_is_answered_at_once_is_what_the_resolver_would_have_said():
     every = list(itertools.product(HOSTS, PORTS, FAMILIES, KINDS, PROTOS, FLAGS))
     answered = 0

@@ -694,7 +694,9 @@ def test_terminal_attributes_are_left_alone():
         transport, protocol = await write_end(slave)
         transport.close()
         await protocol.lost
-        assert termios.tcgetattr(kept) == before
+        after = termios.tcgetattr(kept)
+        assert after[:6] == before[:6]
+        assert after[6][:19] == before[6][:19]  # as many as the kernel fills in; what follows, musl leaves to chance
         os.close(kept)
         os.close(master)
 

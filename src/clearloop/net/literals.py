@@ -1,14 +1,15 @@
 """IP addresses that are written out: they need no resolver, and no thread to ask it.
 
 `rows` gives what socket.getaddrinfo() gives for them, without its way through the C library and back through two
-enumerations, as long as nothing unusual is asked for; the rest is the resolver's (net/resolver.py).
+enumerations, as long as nothing unusual is asked for; the rest is the resolver's (net/resolver.py).  What C libraries
+answer differs (musl names no raw sockets, and repeats the address as the canonical name), so this is glibc's only.
 """
 
 import socket
 import sys
 
 import cython
-from cython.cimports.clearloop.system.sockets import AF_INET, AF_INET6, inet_ntop, inet_pton
+from cython.cimports.clearloop.system.sockets import AF_INET, AF_INET6, IS_GLIBC, inet_ntop, inet_pton
 
 _FOUR = cython.declare(object, socket.AF_INET)
 _SIX = cython.declare(object, socket.AF_INET6)
@@ -65,6 +66,8 @@ def rows(host, port, family, kind, proto, flags):
     """What socket.getaddrinfo() answers for an address that is written out; None: ask it."""
     found: cython.int = 0
     number: cython.int
+    if not IS_GLIBC:
+        return None
     if type(host) is not str or not (
         isinstance(family, int) and isinstance(kind, int) and isinstance(proto, int) and isinstance(flags, int)
     ):

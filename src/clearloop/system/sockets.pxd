@@ -53,6 +53,16 @@ cdef extern from "<netinet/in.h>" nogil:
 cdef extern from "<netinet/tcp.h>" nogil:
     int TCP_NODELAY
 
+cdef extern from * nogil:
+    """
+    #if defined(__GLIBC__) && !defined(CLEARLOOP_PORTABLE)
+    #define CLEARLOOP_GLIBC 1
+    #else
+    #define CLEARLOOP_GLIBC 0
+    #endif
+    """
+    bint IS_GLIBC "CLEARLOOP_GLIBC"
+
 cdef extern from "<arpa/inet.h>" nogil:
     uint16_t ntohs(uint16_t number)
     uint32_t ntohl(uint32_t number)
