@@ -19,7 +19,7 @@ sources := $(shell find src -name '*.py' -o -name '*.pxd' -o -name '*.pyi' -o -p
 # What has to hold on every Python, in groups of about the same length; the programs in the other folders need packages
 # that newer Pythons may lack.
 programs := tests/apps/ tests/stress/ tests/examples/
-core := tests/engine/ tests/net/ tests/offload/ tests/process/ tests/properties/
+core := tests/engine/ tests/net/ tests/offload/
 cpython := tests/conformance/
 around := $(filter-out $(programs) $(core) $(cpython) tests/watch/, $(wildcard tests/*/))
 groups = "$(core)" $(cpython) "$(around)" then tests/watch
